@@ -1,0 +1,3 @@
+//! Benchmarks of what needs no Redis.
+
+fn main() {}

@@ -1,0 +1,165 @@
+//! The service put together: the only place that knows everyone.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use actix_web::HttpServer;
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::http::KeepAlive;
+use actix_web::web::Data;
+use redis::IntoConnectionInfo as _;
+use secrecy::ExposeSecret as _;
+use tracing::{info, warn};
+
+use crate::auth::Gate;
+use crate::config::{Config, RedisTarget};
+use crate::db::{Db, EmbeddedError, EmbeddedRedis, Health, Keyspace};
+use crate::http::{self, Document, Draining, Services};
+use crate::leaderboard::Leaderboards;
+use crate::metrics::Metrics;
+use crate::types::Clock;
+
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Why the service could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The embedded Redis.
+    #[error(transparent)]
+    Embedded(#[from] EmbeddedError),
+    /// The Redis of the settings.
+    #[error("the Redis of redis_url cannot be used: {0}")]
+    Redis(String),
+    /// The address.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A service that listens, and does not answer before [`App::run`].
+pub struct App {
+    server: Server,
+    addresses: Vec<SocketAddr>,
+    embedded: Option<EmbeddedRedis>,
+    health: Health,
+    draining: Draining,
+}
+
+impl App {
+    /// Starts what the settings ask for, and binds the address. Must be called inside an actix system.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`], one line each.
+    pub fn build(config: &Config, clock: Clock) -> Result<Self, StartError> {
+        let metrics = Metrics::default();
+        let (embedded, connection) = match &config.redis {
+            RedisTarget::Embedded(directory) => {
+                let embedded = EmbeddedRedis::start(directory, metrics.clone())?;
+                let connection = embedded.connection_info();
+                (Some(embedded), connection)
+            }
+            RedisTarget::Url(url) => (None, url.expose_secret().into_connection_info()),
+        };
+        let connection = connection.map_err(|error| StartError::Redis(error.to_string()))?;
+        let db = Db::open(connection, config.redis_timeout, metrics.clone())
+            .map_err(|error| StartError::Redis(error.to_string()))?;
+        let keyspace = Keyspace::new(&config.key_prefix);
+        let health = Health::new(db.handle(), &keyspace);
+        let draining = Draining::default();
+        let services = Services {
+            leaderboards: Leaderboards::new(db.handle(), keyspace, clock, config.auto_create),
+            gate: Gate::new(config.admin_token.as_ref()),
+            health: health.clone(),
+            draining: draining.clone(),
+            metrics,
+            document: Data::new(Document::new()),
+        };
+        // The factory runs once on each thread, so that each has a connection of its own.
+        let factory = move || {
+            let leaderboards = services.leaderboards.on(db.handle());
+            http::app(Services { leaderboards, ..services.clone() })
+        };
+        let listen = |source| StartError::Listen { address: config.listen, source };
+        let server = HttpServer::new(factory)
+            .workers(config.threads)
+            .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
+            .client_request_timeout(HEAD_TIMEOUT)
+            .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+            .h1_allow_half_closed(false)
+            .shutdown_timeout(config.shutdown_timeout.as_secs().max(1))
+            .disable_signals()
+            .bind(config.listen)
+            .map_err(listen)?;
+        let addresses = server.addrs();
+        Ok(Self { server: server.run(), addresses, embedded, health, draining })
+    }
+
+    /// Where the service listens.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The process id of the embedded Redis, if there is one and it runs.
+    pub fn redis_pid(&self) -> Option<i32> {
+        self.embedded.as_ref().and_then(EmbeddedRedis::pid)
+    }
+
+    /// Serves until `shutdown` is done; then finishes what is in flight and stops the embedded Redis last.
+    ///
+    /// # Errors
+    ///
+    /// What the server meets.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        let Self { server, embedded, health, draining, .. } = self;
+        let handle = server.handle();
+        let stop = async {
+            warn_of_loss(&health).await;
+            shutdown.await;
+            info!("stopping: finishing the requests in flight");
+            draining.begin();
+            stop(&handle).await;
+        };
+        let (served, ()) = futures_util::future::join(server, stop).await;
+        if let Some(embedded) = embedded {
+            embedded.stop();
+        }
+        info!("stopped");
+        served
+    }
+}
+
+async fn stop(handle: &ServerHandle) {
+    handle.stop(true).await;
+}
+
+/// Says aloud where the Redis may lose what was acknowledged.
+async fn warn_of_loss(health: &Health) {
+    match health.check().await {
+        Ok(redis) => {
+            info!(redis.version = %redis.version, redis.persistence = %redis.persistence,
+                "Redis {} answers, persistence: {}", redis.version, redis.persistence);
+            if !matches!(redis.eviction_policy.as_str(), "noeviction" | "unknown") {
+                warn!(
+                    "Redis evicts keys when its memory is full ({}): set maxmemory-policy to noeviction, or entries will be lost",
+                    redis.eviction_policy
+                );
+            }
+            if matches!(redis.persistence.as_str(), "none" | "rdb") {
+                warn!(
+                    "Redis keeps no append-only file ({}): a crash of it loses what was acknowledged",
+                    redis.persistence
+                );
+            }
+        }
+        Err(detail) => warn!("Redis does not take writes yet: {detail}"),
+    }
+}

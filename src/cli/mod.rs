@@ -1,0 +1,117 @@
+//! The commands of the binary.
+
+mod bench;
+mod healthcheck;
+mod openapi;
+mod serve;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, Mistakes};
+
+/// Leaderboards and job queues over HTTP, on Redis.
+#[derive(Debug, Parser)]
+#[command(version, about, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the service.
+    Serve(Settings),
+    /// Asks a running service whether it is ready: exit code 0 if so, 1 if not.
+    Healthcheck(Settings),
+    /// Measures a running service.
+    Bench(bench::Options),
+    /// Prints the OpenAPI document.
+    Openapi(openapi::Options),
+}
+
+/// Every setting as a flag; RANQ_* and a file set them too, see src/config/default.toml.
+#[derive(Debug, Args)]
+struct Settings {
+    /// A TOML file with settings.
+    #[arg(long, env = "RANQ_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where to listen [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// The Redis to use; a private one is started without it.
+    #[arg(long, value_name = "URL")]
+    redis_url: Option<String>,
+    /// Where the private Redis keeps its data [default: ./data].
+    #[arg(long, value_name = "DIRECTORY")]
+    data_dir: Option<String>,
+    /// The token that every call under /v1 must carry; better set by RANQ_ADMIN_TOKEN.
+    #[arg(long, value_name = "TOKEN")]
+    admin_token: Option<String>,
+    /// Whether the first score creates its leaderboard [default: true].
+    #[arg(long, value_name = "BOOL")]
+    auto_create: Option<String>,
+    /// What every Redis key begins with [default: ranq].
+    #[arg(long, value_name = "PREFIX")]
+    key_prefix: Option<String>,
+    /// What to log [default: info].
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+    /// How to log: text or json [default: text].
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// Threads that serve requests [default: one a core].
+    #[arg(long, value_name = "NUMBER")]
+    threads: Option<String>,
+    /// How long a call to Redis may take [default: 1000].
+    #[arg(long, value_name = "MS")]
+    redis_timeout_ms: Option<String>,
+    /// How long requests in flight may take at a stop [default: 5000].
+    #[arg(long, value_name = "MS")]
+    shutdown_timeout_ms: Option<String>,
+}
+
+impl Settings {
+    fn load(self) -> Result<Config, Mistakes> {
+        let flags = [
+            ("listen", self.listen),
+            ("redis_url", self.redis_url),
+            ("data_dir", self.data_dir),
+            ("admin_token", self.admin_token),
+            ("auto_create", self.auto_create),
+            ("key_prefix", self.key_prefix),
+            ("log", self.log),
+            ("log_format", self.log_format),
+            ("threads", self.threads),
+            ("redis_timeout_ms", self.redis_timeout_ms),
+            ("shutdown_timeout_ms", self.shutdown_timeout_ms),
+        ];
+        let flags: BTreeMap<_, _> = flags.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
+            .filter(|(name, _)| name != "RANQ_CONFIG");
+        Config::load(self.config.as_deref(), environment, flags)
+    }
+}
+
+/// Runs the command of the command line; what goes wrong is told on standard error in a few lines.
+pub fn run() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(settings) => serve::serve(settings),
+        Command::Healthcheck(settings) => healthcheck::check(settings),
+        Command::Bench(options) => bench::run(options),
+        Command::Openapi(options) => openapi::print(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ranq: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;

@@ -1,0 +1,139 @@
+//! From the merged values to valid settings.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use config::{Map, Value};
+use redis::IntoConnectionInfo;
+use secrecy::SecretString;
+
+use super::{Config, LogFormat, Mistakes, RedisTarget};
+
+const MAX_THREADS: u64 = 1024;
+const MAX_TIMEOUT_MS: u64 = 60_000;
+const SHORT_TOKEN: usize = 16;
+
+struct Reader<'a> {
+    values: &'a Map<String, Value>,
+    mistakes: Vec<String>,
+}
+
+impl Reader<'_> {
+    /// The setting as text, parsed; a mistake and the fallback where that fails.
+    fn read<T>(&mut self, name: &str, fallback: T, parse: impl FnOnce(&str) -> Result<T, String>) -> T {
+        let text = self.values.get(name).map(|value| value.clone().into_string());
+        let parsed = match text {
+            Some(Ok(text)) => parse(text.trim()),
+            Some(Err(_)) | None => Err("must be a single value".to_owned()),
+        };
+        parsed.unwrap_or_else(|detail| {
+            self.mistakes.push(format!("`{name}` {detail}"));
+            fallback
+        })
+    }
+
+    fn number(&mut self, name: &str, from: u64, to: u64) -> u64 {
+        self.read(name, from, |text| match text.parse() {
+            Ok(number) if (from..=to).contains(&number) => Ok(number),
+            _ => Err(format!("must be a whole number from {from} to {to}")),
+        })
+    }
+}
+
+pub(super) fn check(
+    values: &Map<String, Value>,
+    mistakes: Vec<String>,
+    mut warnings: Vec<String>,
+) -> Result<Config, Mistakes> {
+    let mut reader = Reader { values, mistakes };
+    let listen = reader.read("listen", SocketAddr::from(([127, 0, 0, 1], 8080)), parse_address);
+    let url = reader.read("redis_url", None, parse_redis_url);
+    let data_dir = reader.read("data_dir", PathBuf::new(), |text| match text {
+        "" => Err("must name a directory".to_owned()),
+        path => Ok(PathBuf::from(path)),
+    });
+    let token = reader.read("admin_token", None, parse_token);
+    let auto_create = reader.read("auto_create", true, |text| match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err("must be true or false".to_owned()),
+    });
+    let key_prefix = reader.read("key_prefix", String::new(), parse_prefix);
+    let log = reader.read("log", String::new(), |text| {
+        let checked: Result<tracing_subscriber::EnvFilter, _> = text.parse();
+        checked.map(|_| text.to_owned()).map_err(|_| "must be a tracing filter such as info,ranq=debug".to_owned())
+    });
+    let log_format = reader.read("log_format", LogFormat::Text, |text| match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("must be text or json".to_owned()),
+    });
+    let threads = reader.number("threads", 0, MAX_THREADS);
+    let redis_timeout = Duration::from_millis(reader.number("redis_timeout_ms", 10, MAX_TIMEOUT_MS));
+    let shutdown_timeout = Duration::from_millis(reader.number("shutdown_timeout_ms", 0, MAX_TIMEOUT_MS));
+
+    if token.is_none() && reader.mistakes.is_empty() && !listen.ip().is_loopback() {
+        reader.mistakes.push(format!(
+            "`listen` {listen} is not a loopback address, and without an `admin_token` the service is open to all: set \
+             RANQ_ADMIN_TOKEN, or listen on 127.0.0.1"
+        ));
+    }
+    if token.as_ref().is_some_and(|(length, _)| *length < SHORT_TOKEN) {
+        warnings.push(format!("`admin_token` is shorter than {SHORT_TOKEN} characters and easy to guess"));
+    }
+    if !reader.mistakes.is_empty() {
+        return Err(Mistakes(reader.mistakes));
+    }
+    Ok(Config {
+        listen,
+        redis: url.map_or(RedisTarget::Embedded(data_dir), RedisTarget::Url),
+        redis_timeout,
+        admin_token: token.map(|(_, token)| token),
+        auto_create,
+        key_prefix,
+        log,
+        log_format,
+        threads: match threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => usize::try_from(threads).unwrap_or(1),
+        },
+        shutdown_timeout,
+        warnings,
+    })
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let numeric = text.strip_prefix("localhost:").map_or(text.to_owned(), |port| format!("127.0.0.1:{port}"));
+    numeric.parse().map_err(|_| "must be an IP address and a port such as 127.0.0.1:8080".to_owned())
+}
+
+fn parse_redis_url(text: &str) -> Result<Option<SecretString>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let known = ["redis://", "unix://", "redis+unix://"].iter().any(|scheme| text.starts_with(scheme));
+    // The parser's own words may repeat the URL, password included.
+    if !known || text.into_connection_info().is_err() {
+        return Err("must be redis://[user:password@]host[:port][/db] or unix:///path/to/redis.sock".to_owned());
+    }
+    Ok(Some(SecretString::from(text.to_owned())))
+}
+
+fn parse_token(text: &str) -> Result<Option<(usize, SecretString)>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("must be visible ASCII characters without spaces".to_owned());
+    }
+    Ok(Some((text.len(), SecretString::from(text.to_owned()))))
+}
+
+fn parse_prefix(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    if text.is_empty() || text.len() > 32 || !text.bytes().all(plain) {
+        return Err("must be 1 to 32 of A-Z a-z 0-9 _ - .".to_owned());
+    }
+    Ok(text.to_owned())
+}

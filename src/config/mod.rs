@@ -1,0 +1,188 @@
+//! Settings: `default.toml` ← a file ← `RANQ_*` ← flags, validated once, with every mistake said at once.
+
+mod check;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use config::{FileFormat, Map, Source, Value};
+use secrecy::SecretString;
+
+/// Every setting with its comment and default.
+pub const DEFAULTS: &str = include_str!("default.toml");
+
+const ENVIRONMENT_PREFIX: &str = "RANQ_";
+
+/// The settings of a service, all of them valid.
+#[derive(Debug)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Which Redis to use.
+    pub redis: RedisTarget,
+    /// How long one call to Redis may take.
+    pub redis_timeout: Duration,
+    /// The token that may do everything; without one the service is open.
+    pub admin_token: Option<SecretString>,
+    /// Whether the first score creates its leaderboard.
+    pub auto_create: bool,
+    /// What every Redis key begins with.
+    pub key_prefix: String,
+    /// The tracing filter.
+    pub log: String,
+    /// The form of the log.
+    pub log_format: LogFormat,
+    /// Threads that serve requests.
+    pub threads: usize,
+    /// How long requests in flight may take to finish at a stop.
+    pub shutdown_timeout: Duration,
+    /// What was noticed and does no harm, to be logged once logging runs.
+    pub warnings: Vec<String>,
+}
+
+/// Which Redis the service uses.
+#[derive(Debug)]
+pub enum RedisTarget {
+    /// A private redis-server with its data in this directory.
+    Embedded(PathBuf),
+    /// The server at this URL, which may carry a password.
+    Url(SecretString),
+}
+
+/// The form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One readable line an event.
+    Text,
+    /// One JSON object an event.
+    Json,
+}
+
+/// All the mistakes of a configuration, a line each.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Mistakes(pub Vec<String>);
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the configuration has mistakes:")?;
+        self.0.iter().try_for_each(|mistake| write!(f, "\n  - {mistake}"))
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+impl Config {
+    /// Reads the file, the environment and the flags (setting name → text) over the defaults.
+    ///
+    /// # Errors
+    ///
+    /// All mistakes together. None of them shows the value of a secret.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+        flags: BTreeMap<&'static str, String>,
+    ) -> Result<Self, Mistakes> {
+        let mut mistakes = Vec::new();
+        let mut warnings = Vec::new();
+        let defaults = toml(DEFAULTS).expect("default.toml is valid: a test reads it");
+        let mut values = defaults.clone();
+        if let Some(path) = file {
+            match std::fs::read_to_string(path).map_err(|error| error.to_string()).and_then(|text| toml(&text)) {
+                Ok(given) => {
+                    for (name, value) in given {
+                        if defaults.contains_key(&name) {
+                            values.insert(name, value);
+                        } else {
+                            mistakes.push(format!("`{name}` in {} is not a setting", path.display()));
+                        }
+                    }
+                }
+                Err(error) => mistakes.push(format!("{} cannot be read: {error}", path.display())),
+            }
+        }
+        for (variable, text) in environment {
+            let Some(name) = variable.strip_prefix(ENVIRONMENT_PREFIX).map(str::to_lowercase) else { continue };
+            if defaults.contains_key(&name) {
+                values.insert(name, Value::new(Some(&variable), text));
+            } else {
+                warnings.push(format!("the environment variable {variable} is not a setting and is ignored"));
+            }
+        }
+        for (name, text) in flags {
+            values.insert(name.to_owned(), Value::new(Some(&"a flag".to_owned()), text));
+        }
+        check::check(&values, mistakes, warnings)
+    }
+}
+
+fn toml(text: &str) -> Result<Map<String, Value>, String> {
+    config::File::from_str(text, FileFormat::Toml).collect().map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(environment: &[(&str, &str)], flags: &[(&'static str, &str)]) -> Result<Config, Mistakes> {
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Config::load(None, environment, flags.iter().map(|(name, value)| (*name, (*value).to_owned())).collect())
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        let config = load(&[], &[]).expect("valid");
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+        assert!(matches!(config.redis, RedisTarget::Embedded(_)));
+        assert!(config.auto_create && config.admin_token.is_none());
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_environment_and_that_over_a_file() {
+        let file = std::env::temp_dir().join(format!("ranq-config-{}.toml", std::process::id()));
+        std::fs::write(&file, "listen = \"127.0.0.1:1\"\nkey_prefix = \"file\"\nlog = \"debug\"\n").expect("written");
+        let environment = [("RANQ_LISTEN", "127.0.0.1:2"), ("RANQ_KEY_PREFIX", "env")];
+        let config = Config::load(
+            Some(&file),
+            environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+            BTreeMap::from([("listen", "127.0.0.1:3".to_owned())]),
+        );
+        std::fs::remove_file(&file).expect("removed");
+        let config = config.expect("valid");
+        assert_eq!(config.listen.port(), 3);
+        assert_eq!((config.key_prefix.as_str(), config.log.as_str()), ("env", "debug"));
+    }
+
+    #[test]
+    fn every_mistake_is_named_at_once_and_secrets_are_not_shown() {
+        let mistakes = load(
+            &[
+                ("RANQ_LISTEN", "nowhere"),
+                ("RANQ_REDIS_URL", "http://user:hunter2@host"),
+                ("RANQ_AUTO_CREATE", "maybe"),
+                ("RANQ_ADMIN_TOKEN", "with space hunter2"),
+            ],
+            &[("threads", "-1"), ("key_prefix", "a:b")],
+        )
+        .expect_err("six mistakes");
+        assert_eq!(mistakes.0.len(), 6, "{mistakes}");
+        for name in ["listen", "redis_url", "auto_create", "admin_token", "threads", "key_prefix"] {
+            assert!(mistakes.to_string().contains(&format!("`{name}`")), "{name} is missing in {mistakes}");
+        }
+        assert!(!mistakes.to_string().contains("hunter2"), "{mistakes}");
+    }
+
+    #[test]
+    fn an_open_service_is_for_loopback_only() {
+        let refused = load(&[("RANQ_LISTEN", "0.0.0.0:8080")], &[]).expect_err("refused");
+        assert!(refused.to_string().contains("admin_token"), "{refused}");
+        assert!(load(&[("RANQ_LISTEN", "0.0.0.0:8080"), ("RANQ_ADMIN_TOKEN", "s3cret-token")], &[]).is_ok());
+    }
+
+    #[test]
+    fn an_unknown_variable_is_a_warning() {
+        assert_eq!(load(&[("RANQ_LISTN", "x")], &[]).expect("valid").warnings.len(), 1);
+    }
+}

@@ -1,0 +1,341 @@
+//! What can go wrong, in the words of the service. Nothing here knows HTTP.
+
+use std::fmt;
+
+use crate::types::{LeaderboardName, Member};
+
+/// A result whose error is [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// One fault of an input: where it is, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// A JSON pointer (RFC 6901) into the body, or the name of a parameter.
+    pub pointer: String,
+    /// What is wrong, in one sentence without a full stop.
+    pub detail: String,
+}
+
+impl Fault {
+    /// A fault at `pointer`.
+    pub fn new(pointer: impl Into<String>, detail: impl fmt::Display) -> Self {
+        Self { pointer: pointer.into(), detail: detail.to_string() }
+    }
+}
+
+/// Every error that a request can end in.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// The request cannot be read at all.
+    #[error("{0}")]
+    Malformed(String),
+    /// The request can be read, and breaks rules.
+    #[error("{}", faults_text(.0))]
+    Invalid(Vec<Fault>),
+    /// No token, or one that does not count.
+    #[error("a valid token is needed: send it as `Authorization: Bearer <token>`")]
+    Unauthenticated,
+    /// A token that does not allow this.
+    #[error("this needs a token with the scope `{0}`")]
+    Forbidden(&'static str),
+    /// There is no such leaderboard.
+    #[error("there is no leaderboard `{0}`")]
+    NoLeaderboard(LeaderboardName),
+    /// The member has no entry in that ranking.
+    #[error("leaderboard `{leaderboard}` has no entry of member `{member}`")]
+    NoMember {
+        /// The leaderboard asked.
+        leaderboard: LeaderboardName,
+        /// The member asked for.
+        member: Member,
+    },
+    /// The leaderboard has no such window.
+    #[error("leaderboard `{leaderboard}` has no window `{window}`")]
+    NoWindow {
+        /// The leaderboard asked.
+        leaderboard: LeaderboardName,
+        /// The window asked for.
+        window: String,
+    },
+    /// The window has no such period.
+    #[error("window `{window}` has no period `{period}`")]
+    NoPeriod {
+        /// The window asked.
+        window: String,
+        /// The period asked for.
+        period: String,
+    },
+    /// The period that a submission is meant for takes none.
+    #[error("period `{period}` of window `{window}` is not the open one")]
+    PeriodClosed {
+        /// The window named.
+        window: String,
+        /// The period named.
+        period: String,
+    },
+    /// No operation has this path.
+    #[error("there is nothing at this path")]
+    NoRoute,
+    /// The path has other methods.
+    #[error("this path takes {0}")]
+    MethodNotAllowed(String),
+    /// The body is not declared as JSON.
+    #[error("the body must be sent as `Content-Type: application/json`")]
+    UnsupportedMediaType,
+    /// The body is longer than this operation takes.
+    #[error("the body is larger than the {limit} bytes that this operation takes")]
+    PayloadTooLarge {
+        /// The most bytes that the operation takes.
+        limit: usize,
+    },
+    /// The body did not arrive in time.
+    #[error("the body did not arrive within {0} seconds")]
+    RequestTimeout(u64),
+    /// The state of the resource forbids the change.
+    #[error("{0}")]
+    Conflict(String),
+    /// An idempotency key was used before for another request.
+    #[error("this idempotency key was used before with another request")]
+    IdempotencyMismatch,
+    /// Too many submissions in the time.
+    #[error("member `{member}` has made its {limit} submissions in {per_ms} ms")]
+    SubmissionLimit {
+        /// Who submits.
+        member: Member,
+        /// How many are allowed.
+        limit: u32,
+        /// In how many milliseconds.
+        per_ms: u64,
+        /// After how many milliseconds the next one is free.
+        retry_after_ms: u64,
+    },
+    /// A command was sent and its answer lost.
+    #[error("the answer of Redis was lost: the change may have been made; retry with the same idempotency key")]
+    OutcomeUnknown(#[source] redis::RedisError),
+    /// Redis cannot be reached or refuses, and nothing was changed.
+    #[error("{0}")]
+    StoreUnavailable(String),
+    /// The store answered something that this version does not understand.
+    #[error("the stored data could not be read")]
+    Internal(String),
+}
+
+impl Error {
+    /// One fault at one place.
+    pub fn invalid(pointer: impl Into<String>, detail: impl fmt::Display) -> Self {
+        Self::Invalid(vec![Fault::new(pointer, detail)])
+    }
+
+    /// The row of the table of codes that this error belongs to.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Malformed(_) => ErrorCode::MalformedRequest,
+            Self::Invalid(_) => ErrorCode::Invalid,
+            Self::Unauthenticated => ErrorCode::Unauthenticated,
+            Self::Forbidden(_) => ErrorCode::Forbidden,
+            Self::NoLeaderboard(_)
+            | Self::NoMember { .. }
+            | Self::NoWindow { .. }
+            | Self::NoPeriod { .. }
+            | Self::NoRoute => ErrorCode::NotFound,
+            Self::PeriodClosed { .. } => ErrorCode::PeriodClosed,
+            Self::MethodNotAllowed(_) => ErrorCode::MethodNotAllowed,
+            Self::UnsupportedMediaType => ErrorCode::UnsupportedMediaType,
+            Self::PayloadTooLarge { .. } => ErrorCode::PayloadTooLarge,
+            Self::RequestTimeout(_) => ErrorCode::RequestTimeout,
+            Self::Conflict(_) => ErrorCode::Conflict,
+            Self::IdempotencyMismatch => ErrorCode::IdempotencyMismatch,
+            Self::SubmissionLimit { .. } => ErrorCode::RateLimited,
+            Self::OutcomeUnknown(_) => ErrorCode::OutcomeUnknown,
+            Self::StoreUnavailable(_) => ErrorCode::StoreUnavailable,
+            Self::Internal(_) => ErrorCode::Internal,
+        }
+    }
+}
+
+fn faults_text(faults: &[Fault]) -> String {
+    let texts: Vec<String> = faults.iter().map(|fault| format!("`{}`: {}", fault.pointer, fault.detail)).collect();
+    texts.join("; ")
+}
+
+/// The kinds of error that clients tell apart. Each is a row of docs/errors.md.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    /// `malformed-request`
+    MalformedRequest,
+    /// `unauthenticated`
+    Unauthenticated,
+    /// `forbidden`
+    Forbidden,
+    /// `not-found`
+    NotFound,
+    /// `method-not-allowed`
+    MethodNotAllowed,
+    /// `request-timeout`
+    RequestTimeout,
+    /// `conflict`
+    Conflict,
+    /// `period-closed`
+    PeriodClosed,
+    /// `idempotency-mismatch`
+    IdempotencyMismatch,
+    /// `payload-too-large`
+    PayloadTooLarge,
+    /// `unsupported-media-type`
+    UnsupportedMediaType,
+    /// `invalid`
+    Invalid,
+    /// `rate-limited`
+    RateLimited,
+    /// `internal`
+    Internal,
+    /// `outcome-unknown`
+    OutcomeUnknown,
+    /// `store-unavailable`
+    StoreUnavailable,
+}
+
+/// What clients are told of an [`ErrorCode`].
+#[derive(Debug, Clone, Copy)]
+pub struct ErrorFacts {
+    /// The last part of the problem's `type`, which names it for machines.
+    pub slug: &'static str,
+    /// The problem's `title`.
+    pub title: &'static str,
+    /// Whether the same request may succeed later.
+    pub retryable: bool,
+    /// When it happens and what to do, for the problem's page.
+    pub explanation: &'static str,
+}
+
+impl ErrorCode {
+    /// Every code, in the order of docs/errors.md.
+    pub const ALL: [Self; 16] = [
+        Self::MalformedRequest,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::RequestTimeout,
+        Self::Conflict,
+        Self::PeriodClosed,
+        Self::IdempotencyMismatch,
+        Self::PayloadTooLarge,
+        Self::UnsupportedMediaType,
+        Self::Invalid,
+        Self::RateLimited,
+        Self::Internal,
+        Self::OutcomeUnknown,
+        Self::StoreUnavailable,
+    ];
+
+    /// The facts of this code.
+    pub const fn facts(self) -> ErrorFacts {
+        let (slug, title, retryable, explanation) = match self {
+            Self::MalformedRequest => (
+                "malformed-request",
+                "The request cannot be read",
+                false,
+                "The body is not JSON or not UTF-8, a percent-encoding is broken, or a cursor is not one that this \
+                 service gave for this list. Send it as it was meant.",
+            ),
+            Self::Unauthenticated => (
+                "unauthenticated",
+                "A valid token is needed",
+                false,
+                "There was no token, or one that is unknown, expired or revoked; the answer is the same for all. Send \
+                 `Authorization: Bearer <token>`.",
+            ),
+            Self::Forbidden => (
+                "forbidden",
+                "The token does not allow this",
+                false,
+                "The token is valid, and lacks the scope, the resource or the member that this request needs.",
+            ),
+            Self::NotFound => (
+                "not-found",
+                "There is no such thing",
+                false,
+                "No leaderboard, member, window or period of that name exists, or no operation has that path.",
+            ),
+            Self::MethodNotAllowed => (
+                "method-not-allowed",
+                "The path does not take this method",
+                false,
+                "The path exists with other methods: the `Allow` header names them.",
+            ),
+            Self::RequestTimeout => (
+                "request-timeout",
+                "The body did not arrive in time",
+                true,
+                "The head of the request arrived and its body did not. Nothing was changed. Send it again.",
+            ),
+            Self::Conflict => (
+                "conflict",
+                "The state forbids this",
+                false,
+                "What is there does not allow the change, for example another order for a leaderboard that has \
+                 entries. The detail says what stands in the way.",
+            ),
+            Self::PeriodClosed => (
+                "period-closed",
+                "The period is not open",
+                false,
+                "The submission named a period with `if_period` that is not the window's open one. Nothing was changed.",
+            ),
+            Self::IdempotencyMismatch => (
+                "idempotency-mismatch",
+                "The idempotency key belongs to another request",
+                false,
+                "The same `Idempotency-Key` came with another request within 24 hours. Use a new key for a new \
+                 request.",
+            ),
+            Self::PayloadTooLarge => (
+                "payload-too-large",
+                "The body is too large",
+                false,
+                "The detail names the limit of this operation. Send less at a time.",
+            ),
+            Self::UnsupportedMediaType => (
+                "unsupported-media-type",
+                "The body must be JSON",
+                false,
+                "Send the body as JSON with `Content-Type: application/json`.",
+            ),
+            Self::Invalid => (
+                "invalid",
+                "The request breaks a rule",
+                false,
+                "A field or parameter is missing, unknown, of the wrong type, or outside its limits. `errors` names \
+                 each, and nothing was changed.",
+            ),
+            Self::RateLimited => (
+                "rate-limited",
+                "Too many requests",
+                true,
+                "A limit was reached. `Retry-After` says after how many seconds the next request is free.",
+            ),
+            Self::Internal => (
+                "internal",
+                "Something is wrong in the service",
+                false,
+                "The service met what it does not understand, and logged it under the request id in `instance`.",
+            ),
+            Self::OutcomeUnknown => (
+                "outcome-unknown",
+                "It is not known whether the change was made",
+                true,
+                "Redis went away after the command was sent. Retry with the same `Idempotency-Key`: the effect then \
+                 happens once.",
+            ),
+            Self::StoreUnavailable => (
+                "store-unavailable",
+                "Redis does not take requests now",
+                true,
+                "Redis cannot be reached, is loading, read-only or out of memory. Nothing was changed. Retry after \
+                 `Retry-After` seconds.",
+            ),
+        };
+        ErrorFacts { slug, title, retryable, explanation }
+    }
+}

@@ -1,0 +1,52 @@
+//! Who may call an operation: part of its signature.
+
+use std::future::{Ready, ready};
+use std::marker::PhantomData;
+
+use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpRequest};
+
+use super::problem::Problem;
+use crate::auth::{Gate, Scope};
+use crate::error::{Error, Result};
+
+/// A scope as a type.
+pub trait Needs {
+    /// The scope.
+    const SCOPE: Scope;
+}
+
+macro_rules! needs {
+    ($($name:ident),*) => {$(
+        #[doc = concat!("Needs [`Scope::", stringify!($name), "`].")]
+        pub struct $name;
+
+        impl Needs for $name {
+            const SCOPE: Scope = Scope::$name;
+        }
+    )*};
+}
+
+needs!(LeaderboardsRead, ScoresWrite, LeaderboardsAdmin);
+
+/// The caller, who has the scope that the operation needs. It stands first in a handler, so that nothing else of the
+/// request is looked at before.
+pub struct Allowed<S>(PhantomData<S>);
+
+impl<S: Needs> FromRequest for Allowed<S> {
+    type Error = Problem;
+    type Future = Ready<std::result::Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(allow(request, S::SCOPE).map(|()| Self(PhantomData)).map_err(Problem::from))
+    }
+}
+
+fn allow(request: &HttpRequest, scope: Scope) -> Result<()> {
+    let gate = request.app_data::<Data<Gate>>().ok_or_else(|| Error::Internal("no gate".to_owned()))?;
+    let authorization = request.headers().get(header::AUTHORIZATION);
+    let caller = gate.caller(authorization.map(header::HeaderValue::as_bytes))?;
+    if caller.may(scope) { Ok(()) } else { Err(Error::Forbidden(scope.name())) }
+}

@@ -1,0 +1,22 @@
+//! Requests that no operation takes.
+
+use actix_web::HttpRequest;
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+
+use super::openapi::Document;
+use super::problem::Problem;
+use crate::error::Error;
+
+/// Answers 405 with the methods that the path has, or 404 where there is no such path.
+///
+/// # Errors
+///
+/// Always.
+pub async fn no_operation(request: HttpRequest, document: Data<Document>) -> Result<HttpResponse, Problem> {
+    let allowed = document.methods_of(request.path());
+    if allowed.is_empty() {
+        return Err(Error::NoRoute.into());
+    }
+    Err(Error::MethodNotAllowed(allowed.join(", ")).into())
+}

@@ -1,0 +1,166 @@
+//! Leaderboards themselves: create, change, list, read, delete.
+
+use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse, delete, get, put};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::access::{Allowed, LeaderboardsAdmin, LeaderboardsRead};
+use super::headers::tagged;
+use super::json::{Body, Json, json_response};
+use super::problem::Problem;
+use super::query::{OfLeaderboard, Query};
+use crate::error::Error;
+use crate::leaderboard::{Leaderboards, Settings, Summary};
+use crate::types::{LeaderboardName, Limit, Timestamp};
+
+impl Body for Settings {
+    const MAX_BYTES: usize = 64 * 1024;
+}
+
+/// A leaderboard.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Leaderboard)]
+pub struct LeaderboardView {
+    /// Its name.
+    #[schema(value_type = String, example = "race")]
+    leaderboard: LeaderboardName,
+    /// Its settings.
+    settings: Settings,
+    /// Entries in its first window.
+    #[schema(example = 2)]
+    entries: u64,
+    /// When it was created.
+    #[schema(value_type = String, format = DateTime, example = "2026-11-23T05:40:00.123Z")]
+    created_at: Timestamp,
+}
+
+impl From<Summary> for LeaderboardView {
+    fn from(summary: Summary) -> Self {
+        Self {
+            leaderboard: summary.board.name.clone(),
+            settings: summary.board.settings.clone(),
+            entries: summary.entries,
+            created_at: summary.board.created_at,
+        }
+    }
+}
+
+/// A page of leaderboards.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LeaderboardPage)]
+pub struct LeaderboardsView {
+    /// By name.
+    leaderboards: Vec<LeaderboardView>,
+    /// Give it as `cursor` for the next page; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next_cursor: Option<String>,
+}
+
+/// Which page of a list to give.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListParameters {
+    /// How many to give.
+    #[serde(default)]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 50, nullable = false)]
+    limit: Limit,
+    /// `next_cursor` of the page before.
+    #[param(nullable = false)]
+    cursor: Option<String>,
+}
+
+/// Creates a leaderboard, or replaces its settings.
+///
+/// What is left out has its default. Once there are entries, `order`, `operator`, `ties`, `subscores` and `shards` are
+/// fixed (409); a lower `max_entries` removes the worst entries at once.
+#[utoipa::path(
+    tag = "leaderboards",
+    security(("token" = ["leaderboards:admin"])),
+    params(OfLeaderboard),
+    request_body(content = Settings, example = json!({"order": "descending", "operator": "best", "ties": "earliest"})),
+    responses(
+        (status = 200, description = "The settings were replaced.", body = LeaderboardView),
+        (status = 201, description = "The leaderboard was created.", body = LeaderboardView),
+    ),
+)]
+#[put("/v1/leaderboards/{leaderboard}")]
+pub async fn put_leaderboard(
+    _: Allowed<LeaderboardsAdmin>,
+    at: OfLeaderboard,
+    settings: Json<Settings>,
+    leaderboards: Data<Leaderboards>,
+) -> Result<HttpResponse, Problem> {
+    let (created, summary) = leaderboards.put(&at.leaderboard, settings.0).await?;
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(json_response(status, &LeaderboardView::from(summary)))
+}
+
+/// Gives a leaderboard's settings and size.
+#[utoipa::path(
+    tag = "leaderboards",
+    security(("token" = ["leaderboards:read"])),
+    params(OfLeaderboard),
+    responses((status = 200, description = "The leaderboard.", body = LeaderboardView)),
+)]
+#[get("/v1/leaderboards/{leaderboard}")]
+pub async fn get_leaderboard(
+    _: Allowed<LeaderboardsRead>,
+    at: OfLeaderboard,
+    leaderboards: Data<Leaderboards>,
+) -> Result<HttpResponse, Problem> {
+    let summary = leaderboards.get(&at.leaderboard).await?;
+    Ok(json_response(StatusCode::OK, &LeaderboardView::from(summary)))
+}
+
+/// Lists leaderboards by name.
+#[utoipa::path(
+    tag = "leaderboards",
+    security(("token" = ["leaderboards:read"])),
+    params(ListParameters),
+    responses((status = 200, description = "A page of leaderboards.", body = LeaderboardsView)),
+)]
+#[get("/v1/leaderboards")]
+pub async fn list_leaderboards(
+    _: Allowed<LeaderboardsRead>,
+    request: HttpRequest,
+    page: Query<ListParameters>,
+    leaderboards: Data<Leaderboards>,
+) -> Result<HttpResponse, Problem> {
+    let after = page.0.cursor.as_deref().map(read_cursor).transpose()?;
+    let (summaries, next) = leaderboards.list(after.as_ref().map(LeaderboardName::as_str), page.0.limit).await?;
+    let view = LeaderboardsView {
+        leaderboards: summaries.into_iter().map(LeaderboardView::from).collect(),
+        next_cursor: next.map(|name| URL_SAFE_NO_PAD.encode(name.as_str())),
+    };
+    tagged(&request, &view)
+}
+
+fn read_cursor(text: &str) -> Result<LeaderboardName, Error> {
+    let decoded = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    decoded
+        .and_then(|name| LeaderboardName::try_from(name).ok())
+        .ok_or_else(|| Error::Malformed("the cursor is not one that this service gave for this list".to_owned()))
+}
+
+/// Deletes a leaderboard with all that it holds.
+#[utoipa::path(
+    tag = "leaderboards",
+    security(("token" = ["leaderboards:admin"])),
+    params(OfLeaderboard),
+    responses((status = 204, description = "The leaderboard is gone.")),
+)]
+#[delete("/v1/leaderboards/{leaderboard}")]
+pub async fn delete_leaderboard(
+    _: Allowed<LeaderboardsAdmin>,
+    at: OfLeaderboard,
+    leaderboards: Data<Leaderboards>,
+) -> Result<HttpResponse, Problem> {
+    leaderboards.delete(&at.leaderboard).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

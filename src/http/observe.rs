@@ -1,0 +1,131 @@
+//! What happens to every request: its id, its metrics, its log line, and problem details for every error.
+
+use std::time::Instant;
+
+use actix_web::Error as ActixError;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::web::Data;
+use tracing::{Instrument as _, debug, debug_span, error};
+
+use super::problem::Problem;
+use crate::error::Error;
+use crate::metrics::Metrics;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const MAX_REQUEST_ID: usize = 128;
+/// The route of a request that met none.
+const NO_ROUTE: &str = "none";
+
+/// The middleware.
+///
+/// # Errors
+///
+/// What the inside could not answer itself.
+pub async fn observe(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, ActixError> {
+    let started = Instant::now();
+    let metrics = request.app_data::<Data<Metrics>>().cloned();
+    let (id, id_header) = request_id(&request);
+    let trace = trace_id(&request).unwrap_or_default();
+    let span = debug_span!("request", request.id = %id, trace.id = %trace);
+    if let Some(metrics) = &metrics {
+        metrics.in_flight(1);
+    }
+    let outcome = next.call(request).instrument(span).await;
+    if let Some(metrics) = &metrics {
+        metrics.in_flight(-1);
+    }
+    // Handlers and routing answer their errors themselves; what is left has no request to answer with an id.
+    let mut response = with_problem(outcome?.map_into_boxed_body(), &id);
+    response.headers_mut().insert(REQUEST_ID, id_header);
+
+    let route = response.request().match_pattern();
+    let route = route.as_deref().unwrap_or(NO_ROUTE);
+    let method = method_name(response.request().method());
+    let status = response.status().as_u16();
+    let took = started.elapsed();
+    if let Some(metrics) = &metrics {
+        metrics.request(method, route, status, took);
+    }
+    let took_ms = took.as_secs_f64() * 1000.0;
+    debug!(request.id = %id, trace.id = %trace, http.method = method, http.route = route, http.status = status, took_ms,
+        "{method} {route} {status} in {took_ms:.1} ms");
+    Ok(response)
+}
+
+/// The client's request id where it is a decent one, or a new one.
+fn request_id(request: &ServiceRequest) -> (String, HeaderValue) {
+    let given = request.headers().get(REQUEST_ID).filter(|value| {
+        (1..=MAX_REQUEST_ID).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic)
+    });
+    if let Some(value) = given
+        && let Ok(text) = value.to_str()
+    {
+        return (text.to_owned(), value.clone());
+    }
+    let id = format!("{:032x}", fastrand::u128(..));
+    let header = HeaderValue::try_from(&id).unwrap_or(HeaderValue::from_static("none"));
+    (id, header)
+}
+
+/// The trace id of a valid `traceparent` (W3C Trace Context, version 00).
+fn trace_id(request: &ServiceRequest) -> Option<String> {
+    let text = request.headers().get(TRACEPARENT)?.to_str().ok()?;
+    let mut parts = text.split('-');
+    let (version, trace, parent, _flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let hex = |part: &str, length| part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let valid = hex(version, 2) && version != "ff" && hex(trace, 32) && hex(parent, 16);
+    (valid && trace.bytes().any(|byte| byte != b'0')).then(|| trace.to_owned())
+}
+
+/// Gives an error's answer the form of problem details with the request's id, whoever made it.
+fn with_problem(response: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<BoxBody> {
+    let Some(cause) = response.response().error() else { return response };
+    let answer = match cause.as_error::<Problem>() {
+        Some(problem) => {
+            log(problem.error(), id);
+            problem.response(Some(id))
+        }
+        None => {
+            let status = response.status();
+            let told = match status {
+                StatusCode::NOT_FOUND => Error::NoRoute,
+                status if status.is_server_error() => Error::Internal(cause.to_string()),
+                _ => Error::Malformed(cause.to_string()),
+            };
+            log(&told, id);
+            Problem::from(told).response(Some(id))
+        }
+    };
+    response.into_response(answer)
+}
+
+fn log(cause: &Error, id: &str) {
+    match cause {
+        Error::Internal(detail) => error!(request.id = %id, "an internal error: {detail}"),
+        Error::OutcomeUnknown(source) => error!(request.id = %id, "an answer of Redis was lost: {source}"),
+        Error::StoreUnavailable(detail) => error!(request.id = %id, "the store is unavailable: {detail}"),
+        _ => {}
+    }
+}
+
+/// The method as a label: of the known ones, so that clients cannot make new labels.
+fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::PATCH => "PATCH",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}

@@ -1,0 +1,155 @@
+//! What the routes do not say themselves: the document's head, tags, the security scheme, and every error answer.
+
+use serde_json::{Map, Value, json};
+use utoipa::PartialSchema as _;
+
+use crate::error::ErrorCode;
+use crate::http::problem::{FaultBody, PROBLEM_JSON, ProblemBody, status};
+
+const DESCRIPTION: &str = "Leaderboards over HTTP, on Redis.\n\nErrors are `application/problem+json` (RFC 9457); their \
+    `type` is the address of a page that explains them. Times are RFC 3339 in UTC with milliseconds, durations are integers \
+    in milliseconds. Unknown fields and unknown parameters are refused by name. Every answer has an `X-Request-Id`; a \
+    client may send its own, and a `traceparent`.";
+
+const TAGS: [(&str, &str); 5] = [
+    ("scores", "Submitting scores."),
+    ("rankings", "Reading rankings."),
+    ("members", "Reading and removing members of a ranking."),
+    ("leaderboards", "Creating, changing, listing and deleting leaderboards."),
+    ("operations", "For operators: health, metrics, the pages that explain problems."),
+];
+
+/// The document with all that is the same for many operations.
+pub(super) fn complete(mut document: Value) -> Value {
+    document["openapi"] = json!("3.1.0");
+    document["info"] = json!({
+        "title": "ranq",
+        "version": env!("CARGO_PKG_VERSION"),
+        "description": DESCRIPTION,
+        "license": {"name": "MIT", "identifier": "MIT"},
+    });
+    document["servers"] = json!([{"url": "/", "description": "This service"}]);
+    document["tags"] = TAGS.iter().map(|(name, text)| json!({"name": name, "description": text})).collect();
+    let components = &mut document["components"];
+    components["securitySchemes"] = json!({
+        "token": {"type": "http", "scheme": "bearer", "description": "Needed where the service has an admin token."},
+    });
+    components["schemas"]["Problem"] = json!(ProblemBody::schema());
+    components["schemas"]["Fault"] = json!(FaultBody::schema());
+    for group in ErrorAnswer::ALL {
+        components["responses"][group.name] = group.response();
+    }
+    let paths = document["paths"].as_object_mut().into_iter().flatten();
+    for (path, item) in paths {
+        for (method, operation) in item.as_object_mut().into_iter().flatten() {
+            add_errors(path, method, operation);
+        }
+    }
+    document
+}
+
+/// One error answer: a status with the codes that it may stand for.
+struct ErrorAnswer {
+    name: &'static str,
+    codes: &'static [ErrorCode],
+    applies: fn(path: &str, method: &str, operation: &Value) -> bool,
+}
+
+impl ErrorAnswer {
+    const ALL: [Self; 12] = [
+        Self { name: "MalformedRequest", codes: &[ErrorCode::MalformedRequest], applies: |path, _, _| is_api(path) },
+        Self { name: "Unauthenticated", codes: &[ErrorCode::Unauthenticated], applies: |path, _, _| is_api(path) },
+        Self { name: "Forbidden", codes: &[ErrorCode::Forbidden], applies: |path, _, _| is_api(path) },
+        Self {
+            name: "NotFound",
+            codes: &[ErrorCode::NotFound],
+            applies: |path, _, operation| path.contains('{') && operation["operationId"] != "put_leaderboard",
+        },
+        Self {
+            name: "RequestTimeout",
+            codes: &[ErrorCode::RequestTimeout],
+            applies: |_, _, operation| has_body(operation),
+        },
+        Self {
+            name: "Conflict",
+            codes: &[ErrorCode::Conflict, ErrorCode::PeriodClosed, ErrorCode::IdempotencyMismatch],
+            applies: |path, method, _| method == "put" || path.contains("/scores"),
+        },
+        Self {
+            name: "PayloadTooLarge",
+            codes: &[ErrorCode::PayloadTooLarge],
+            applies: |_, _, operation| has_body(operation),
+        },
+        Self {
+            name: "UnsupportedMediaType",
+            codes: &[ErrorCode::UnsupportedMediaType],
+            applies: |_, _, operation| has_body(operation),
+        },
+        Self { name: "Invalid", codes: &[ErrorCode::Invalid], applies: |path, _, _| is_api(path) },
+        Self { name: "RateLimited", codes: &[ErrorCode::RateLimited], applies: |path, _, _| path.ends_with("/scores") },
+        Self {
+            name: "Internal",
+            codes: &[ErrorCode::Internal],
+            applies: |path, _, _| is_api(path) || path == "/metrics",
+        },
+        Self {
+            name: "Unavailable",
+            codes: &[ErrorCode::StoreUnavailable, ErrorCode::OutcomeUnknown],
+            applies: |path, _, _| is_api(path),
+        },
+    ];
+
+    fn status(&self) -> u16 {
+        self.codes.first().map_or(500, |code| status(*code).as_u16())
+    }
+
+    fn response(&self) -> Value {
+        let texts: Vec<String> =
+            self.codes.iter().map(|code| format!("`{}`: {}", code.facts().slug, code.facts().explanation)).collect();
+        let examples: Map<String, Value> = self.codes.iter().map(|code| example(*code)).collect();
+        let mut response = json!({
+            "description": texts.join("\n\n"),
+            "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples}},
+        });
+        if matches!(self.status(), 429 | 503) {
+            response["headers"]["Retry-After"] = json!({
+                "description": "After how many seconds to try again.",
+                "schema": {"type": "integer", "minimum": 1},
+            });
+        }
+        response
+    }
+}
+
+fn example(code: ErrorCode) -> (String, Value) {
+    let facts = code.facts();
+    let mut value = json!({
+        "type": format!("/problems/{}", facts.slug),
+        "title": facts.title,
+        "status": status(code).as_u16(),
+        "detail": facts.title,
+        "instance": "0f2d9b1c5e7a4c3f8b6d2a1e9c7b5f30",
+        "retryable": facts.retryable,
+    });
+    if code == ErrorCode::Invalid {
+        value["detail"] = json!("`/score`: must be a number");
+        value["errors"] = json!([{"pointer": "/score", "detail": "must be a number"}]);
+    }
+    (facts.slug.to_owned(), json!({"value": value}))
+}
+
+fn is_api(path: &str) -> bool {
+    path.starts_with("/v1/")
+}
+
+fn has_body(operation: &Value) -> bool {
+    operation.get("requestBody").is_some()
+}
+
+fn add_errors(path: &str, method: &str, operation: &mut Value) {
+    let applying = ErrorAnswer::ALL.into_iter().filter(|answer| (answer.applies)(path, method, operation));
+    for answer in applying.collect::<Vec<_>>() {
+        let reference = json!({"$ref": format!("#/components/responses/{}", answer.name)});
+        operation["responses"][answer.status().to_string()] = reference;
+    }
+}

@@ -1,0 +1,150 @@
+//! Parameters of the query and of the path.
+
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest};
+use percent_encoding::percent_decode_str;
+use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
+
+use super::json;
+use super::problem::Problem;
+use crate::error::{Error, Result};
+use crate::types::{LeaderboardName, Member};
+
+/// The query, parsed; an unknown parameter is refused by name.
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest for Query<T> {
+    type Error = Problem;
+    type Future = Ready<std::result::Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(parse_query(request.query_string()).map(Self).map_err(Problem::from))
+    }
+}
+
+fn parse_query<T: DeserializeOwned>(text: &str) -> Result<T> {
+    decode(&text.replace('+', " "))?;
+    let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(text.as_bytes()));
+    serde_path_to_error::deserialize(pairs).map_err(|error| {
+        let parameter = error.path().to_string();
+        let fault = json::fault(if parameter == "." { String::new() } else { parameter }, &error.inner().to_string());
+        Error::invalid(fault.pointer.trim_start_matches('/'), fault.detail)
+    })
+}
+
+/// Percent-decodes; a `%` without two hexadecimal digits, or bytes that are not UTF-8, are refused.
+fn decode(text: &str) -> Result<String> {
+    let broken = || Error::Malformed(format!("`{text}` is not percent-encoded UTF-8"));
+    let bytes = text.as_bytes();
+    for (at, _) in text.match_indices('%') {
+        if !bytes.get(at + 1..at + 3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
+            return Err(broken());
+        }
+    }
+    percent_decode_str(text).decode_utf8().map(std::borrow::Cow::into_owned).map_err(|_| broken())
+}
+
+/// The values of the path's parameters, decoded, in their order.
+fn path_values(request: &HttpRequest) -> Result<Vec<String>> {
+    let pattern = request.match_pattern().unwrap_or_default();
+    let parts = pattern.split('/').zip(request.uri().path().split('/'));
+    parts.filter(|(pattern, _)| pattern.starts_with('{')).map(|(_, value)| decode(value)).collect()
+}
+
+fn named<T: TryFrom<String, Error = String>>(parameter: &str, value: Option<String>) -> Result<T> {
+    T::try_from(value.unwrap_or_default()).map_err(|detail| Error::invalid(parameter, detail))
+}
+
+/// The path of a leaderboard.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct OfLeaderboard {
+    /// The leaderboard's name.
+    #[param(value_type = String, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", example = "race")]
+    pub leaderboard: LeaderboardName,
+}
+
+/// The path of a member of a leaderboard.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct OfMember {
+    /// The leaderboard's name.
+    #[param(value_type = String, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", example = "race")]
+    pub leaderboard: LeaderboardName,
+    /// The member's id, percent-encoded: 1 to 128 bytes of UTF-8 without control characters.
+    #[param(value_type = String, min_length = 1, max_length = 128, example = "alice")]
+    pub member: Member,
+}
+
+impl FromRequest for OfLeaderboard {
+    type Error = Problem;
+    type Future = Ready<std::result::Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let parsed = path_values(request)
+            .and_then(|values| Ok(Self { leaderboard: named("leaderboard", values.into_iter().next())? }));
+        ready(parsed.map_err(Problem::from))
+    }
+}
+
+impl FromRequest for OfMember {
+    type Error = Problem;
+    type Future = Ready<std::result::Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let parsed = path_values(request).and_then(|values| {
+            let mut values = values.into_iter();
+            Ok(Self { leaderboard: named("leaderboard", values.next())?, member: named("member", values.next())? })
+        });
+        ready(parsed.map_err(Problem::from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::types::Limit;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Parameters {
+        limit: Option<Limit>,
+        segment: Option<String>,
+    }
+
+    #[test]
+    fn parameters_are_decoded() {
+        let parsed: Parameters = parse_query("limit=7&segment=a%3Ab+c").expect("valid");
+        assert_eq!(parsed.limit.map(Limit::get), Some(7));
+        assert_eq!(parsed.segment.as_deref(), Some("a:b c"));
+    }
+
+    #[test]
+    fn a_bad_parameter_is_named() {
+        for (query, name) in [
+            ("limit=0", "limit"),
+            ("limit=1001", "limit"),
+            ("limit=x", "limit"),
+            ("limit=", "limit"),
+            ("limit=1&limit=2", "limit"),
+            ("offset=1", "offset"),
+        ] {
+            match parse_query::<Parameters>(query) {
+                Err(Error::Invalid(faults)) => assert_eq!(faults[0].pointer, name, "{query}: {faults:?}"),
+                other => panic!("{query}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn broken_encoding_is_malformed() {
+        for query in ["segment=%", "segment=%zz", "segment=%f", "segment=%ff", "%c0=1"] {
+            assert!(matches!(parse_query::<Parameters>(query), Err(Error::Malformed(_))), "{query}");
+        }
+    }
+}

@@ -1,0 +1,29 @@
+-- Part: what is looked at before a submission counts.
+
+-- The first answer, marked as replayed, { 'mismatch' } where the record is of another request, or nil.
+local function recall(record, fingerprint)
+  local stored = redis.call('GET', record)
+  if not stored then return nil end
+  local first = cmsgpack.unpack(stored)
+  if first[1] ~= fingerprint then return { 'mismatch' } end
+  first[2][1] = 'replayed'
+  return first[2]
+end
+
+local function remember(record, fingerprint, answer, lifetime)
+  redis.call('SET', record, cmsgpack.pack({ fingerprint, answer }), 'PX', lifetime)
+end
+
+-- The submission limit: a log of the times of the last `limit` submissions, so that no window holds more.
+local function limited(log, limit, window_us, now)
+  if redis.call('LLEN', log) < limit then return nil end
+  local free_at = tonumber(redis.call('LINDEX', log, -limit)) + window_us
+  if free_at <= now then return nil end
+  return { 'limited', math.ceil((free_at - now) / 1000) }
+end
+
+local function log_submission(log, limit, window_us, now)
+  redis.call('RPUSH', log, string.format('%.0f', now))
+  redis.call('LTRIM', log, -limit, -1)
+  redis.call('PEXPIRE', log, math.ceil(window_us / 1000))
+end

@@ -1,0 +1,34 @@
+-- Reads a run of entries of one ranking, and where it stands.
+--   KEYS  1 board  2 rank  3 ids  4 meta  5 distinct
+--   ARGV  1 board version  2 order key width  3 sub width  4 ranking (ordinal, competition, dense)
+--         5 mode: 'offset' (6 offset, 7 limit) | 'after' (6 score, 7 ZSET member, 8 limit)
+--               | 'member' (6 member, 7 radius) | 'score' (6 score, 7 radius, 8 '1' = ahead of equal scores)
+--   Gives { 'stale' } | { 'absent' } | { 'undistinct' } (dense ranks need distinct.lua first)
+--         | { 'ok', total, place of the first entry, place asked for, shared rank of the first entry,
+--         { ZSET member, score, … }, { metadata or '' of each, if any } }; places are 0-based
+local mode, width, sub_width = ARGV[5], tonumber(ARGV[2]), tonumber(ARGV[3])
+local r = { rank = KEYS[2], ids = KEYS[3], meta = KEYS[4], distinct = KEYS[5] }
+if redis.call('HGET', KEYS[1], 'version') ~= ARGV[1] then return { 'stale' } end
+local total = redis.call('ZCARD', r.rank)
+if ARGV[4] == 'dense' and total > 0 and not distinct_ready(r.distinct) then return { 'undistinct' } end
+
+local from, to, asked
+if mode == 'offset' then
+  from = tonumber(ARGV[6])
+  to, asked = from + tonumber(ARGV[7]) - 1, from
+elseif mode == 'after' then
+  from = place_after(r.rank, ARGV[6], ARGV[7])
+  to, asked = from + tonumber(ARGV[8]) - 1, from
+elseif mode == 'member' then
+  local entry = entry_find(r, ARGV[6], width)
+  if not entry.score then return { 'absent' } end
+  asked = redis.call('ZRANK', r.rank, entry.element)
+  from, to = math.max(0, asked - ARGV[7]), asked + ARGV[7]
+else
+  asked = redis.call('ZCOUNT', r.rank, '-inf', (ARGV[8] == '1' and '(' or '') .. ARGV[6])
+  from, to = math.max(0, asked - ARGV[7]), asked + ARGV[7] - 1
+end
+
+local entries = to >= from and redis.call('ZRANGE', r.rank, from, to, 'WITHSCORES') or {}
+local shared = shared_rank(r, ARGV[4], entries[1], entries[2], from, sub_width)
+return { 'ok', total, from, asked, shared, entries, metadata_of(r, entries, width) }

@@ -1,0 +1,57 @@
+-- Submits scores to a leaderboard: each enters every ranking given, or changes nothing.
+--   KEYS  1 board, then the call's idempotency record (if it has a fingerprint), then for each ranking: rank ids meta
+--         distinct, then for each submission: its idempotency record (if it has a fingerprint), its limit log (if there
+--         is a limit)
+--   ARGV  1 board version  2 now µs ('' = server time)  3 operator  4 ties  5 subscore directions ('d'/'a' each)
+--         6 max entries (0 = all)  7 submission limit (0 = none)  8 limit window µs  9 rankings  10 ranks (0 none,
+--         1 new, 2 new and previous)  11 record lifetime ms  12 fingerprint of the call ('' = none), then for each
+--         submission: member, score, sub key, metadata ('' = none), fingerprint ('' = none)
+--   Gives { 'stale' } | { 'mismatch' } | { 'ok' | 'replayed', a result for each submission }, which is { 'ok' |
+--         'replayed', for each ranking: updated, score, rank, previous score, previous rank } | { 'mismatch' } |
+--         { 'limited', retry ms } | { 'overflow' }
+local board = redis.call('HMGET', KEYS[1], 'version', 'stamp')
+if board[1] ~= ARGV[1] then return { 'stale' } end
+local call_record, next_key = nil, 2
+if ARGV[12] ~= '' then
+  call_record, next_key = KEYS[2], 3
+  local first_answer = recall(call_record, ARGV[12])
+  if first_answer then return first_answer end
+end
+local shape = {
+  operator = ARGV[3], ties = ARGV[4], directions = ARGV[5], keep = tonumber(ARGV[6]),
+  sub_width = #ARGV[5] * SUBSCORE_WIDTH, ranks = tonumber(ARGV[10]),
+}
+shape.width = shape.sub_width + (shape.ties == 'member' and 0 or STAMP_WIDTH)
+local limit, limit_us, lifetime = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[11]
+local now = clock_us(ARGV[2])
+local first = math.max(now, tonumber(board[2] or '0') + 1)
+local stamp = first
+local rankings = {}
+for i = 1, tonumber(ARGV[9]) do
+  rankings[i] = { rank = KEYS[next_key], ids = KEYS[next_key + 1], meta = KEYS[next_key + 2], distinct = KEYS[next_key + 3] }
+  next_key = next_key + 4
+end
+
+local results = { 'ok' }
+for i = 13, #ARGV, 5 do
+  local submission = { member = ARGV[i], score = ARGV[i + 1], sub_key = ARGV[i + 2], metadata = ARGV[i + 3] }
+  local fingerprint, record, log = ARGV[i + 4], nil, nil
+  if fingerprint ~= '' then record, next_key = KEYS[next_key], next_key + 1 end
+  if limit > 0 then log, next_key = KEYS[next_key], next_key + 1 end
+  local result = record and recall(record, fingerprint)
+  if not result then
+    result = log and limited(log, limit, limit_us, now) or submit_row(rankings, submission, shape, stamp)
+    if result[1] == 'ok' then
+      stamp = stamp + 1
+      if log then log_submission(log, limit, limit_us, now) end
+      if record then remember(record, fingerprint, result, lifetime) end
+    end
+  end
+  results[#results + 1] = result
+end
+-- The stamp moved: something counted.
+if shape.ties ~= 'member' and stamp > first then
+  redis.call('HSET', KEYS[1], 'stamp', string.format('%.0f', stamp - 1))
+end
+if call_record and stamp > first then remember(call_record, ARGV[12], results, lifetime) end
+return results

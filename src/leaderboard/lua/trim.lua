@@ -1,0 +1,7 @@
+-- Removes some of the worst entries beyond the first `keep` of one ranking.
+--   KEYS  1 board  2 rank  3 ids  4 meta  5 distinct
+--   ARGV  1 board version  2 order key width  3 sub width  4 keep  5 most to remove
+--   Gives { 'stale' } or { 'ok', entries still to go }.
+if redis.call('HGET', KEYS[1], 'version') ~= ARGV[1] then return { 'stale' } end
+local r = { rank = KEYS[2], ids = KEYS[3], meta = KEYS[4], distinct = KEYS[5] }
+return { 'ok', entries_trim(r, tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[2]), tonumber(ARGV[3])) }

@@ -1,0 +1,128 @@
+//! Reading what the scripts answer.
+
+use redis::Value;
+
+use super::board::Board;
+use super::entry::{Distribution, Entry};
+use super::order_key;
+use crate::error::{Error, Result};
+use crate::types::{Member, Metadata, Score, Timestamp};
+
+/// The values of an answer, read one after another.
+pub(super) struct Reply(std::vec::IntoIter<Value>);
+
+impl Reply {
+    pub(super) fn of(value: Value) -> Result<Self> {
+        match value {
+            Value::Array(values) => Ok(Self(values.into_iter())),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.len() == 0
+    }
+
+    pub(super) fn next(&mut self) -> Result<Value> {
+        self.0.next().ok_or_else(|| Error::Internal("a script's answer is too short".to_owned()))
+    }
+
+    pub(super) fn list(&mut self) -> Result<Self> {
+        Self::of(self.next()?)
+    }
+
+    pub(super) fn bytes(&mut self) -> Result<Vec<u8>> {
+        match self.next()? {
+            Value::BulkString(bytes) => Ok(bytes),
+            Value::SimpleString(text) => Ok(text.into_bytes()),
+            Value::Int(number) => Ok(number.to_string().into_bytes()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) fn text(&mut self) -> Result<String> {
+        String::from_utf8(self.bytes()?).map_err(|_| Error::Internal("a script's answer is not UTF-8".to_owned()))
+    }
+
+    pub(super) fn integer(&mut self) -> Result<i64> {
+        match self.next()? {
+            Value::Int(number) => Ok(number),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// A count or place; negative means there is none.
+    pub(super) fn place(&mut self) -> Result<Option<u64>> {
+        Ok(u64::try_from(self.integer()?).ok())
+    }
+
+    pub(super) fn count(&mut self) -> Result<u64> {
+        self.place()?.ok_or_else(|| Error::Internal("a script's answer has a negative count".to_owned()))
+    }
+
+    pub(super) fn score(&mut self) -> Result<Score> {
+        let bytes = self.bytes()?;
+        Score::from_redis(&bytes)
+            .ok_or_else(|| Error::Internal(format!("{:?} is not a score", String::from_utf8_lossy(&bytes))))
+    }
+
+    /// A score, or `None` for an empty text.
+    pub(super) fn optional_score(&mut self) -> Result<Option<Score>> {
+        let bytes = self.bytes()?;
+        if bytes.is_empty() { Ok(None) } else { Ok(Score::from_redis(&bytes)) }
+    }
+
+    /// The rest as scores of the leaderboard.
+    pub(super) fn scores(self, board: &Board) -> Result<Vec<Score>> {
+        let mut rest = self;
+        let mut scores = Vec::new();
+        while !rest.is_empty() {
+            scores.push(board.settings.turned(rest.score()?));
+        }
+        Ok(scores)
+    }
+}
+
+fn unexpected(value: &Value) -> Error {
+    Error::Internal(format!("a script answered {value:?}"))
+}
+
+/// The entry of a ZSET member.
+pub(super) fn entry(board: &Board, element: &[u8], ranked: Score, metadata: Option<String>) -> Result<Entry> {
+    let unreadable = || Error::Internal(format!("an entry of `{}` cannot be read", board.name));
+    let (key, member) = element.split_at_checked(board.width).ok_or_else(unreadable)?;
+    let (subscores, achieved_at) = order_key::decode(key, &board.settings).ok_or_else(unreadable)?;
+    let member = String::from_utf8(member.to_vec()).map_err(|_| unreadable())?;
+    Ok(Entry {
+        rank: 0,
+        member: Member::try_from(member).map_err(|_| unreadable())?,
+        score: board.settings.turned(ranked),
+        subscores,
+        achieved_at,
+        metadata: metadata.filter(|text| !text.is_empty()).and_then(Metadata::from_stored),
+    })
+}
+
+/// A distribution, its buckets rising by true score.
+pub(super) fn distribution(board: &Board, mut reply: Reply) -> Result<Distribution> {
+    let total = reply.count()?;
+    if total == 0 {
+        return Ok(Distribution { total, edges: Vec::new(), counts: Vec::new(), quantiles: Vec::new() });
+    }
+    let mut edges = reply.list()?.scores(board)?;
+    let mut counting = reply.list()?;
+    let mut counts = Vec::new();
+    while !counting.is_empty() {
+        counts.push(counting.count()?);
+    }
+    if edges.first() > edges.last() {
+        edges.reverse();
+        counts.reverse();
+    }
+    Ok(Distribution { total, edges, counts, quantiles: reply.list()?.scores(board)? })
+}
+
+/// A moment stored as a text of milliseconds.
+pub(super) fn millis(text: &str) -> Result<Timestamp> {
+    text.parse().map(Timestamp::from_millis).map_err(|_| Error::Internal(format!("{text:?} is not a time")))
+}

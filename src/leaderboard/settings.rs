@@ -1,0 +1,191 @@
+//! The settings of a leaderboard, and their rules.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::error::Fault;
+use crate::types::{Score, WindowName};
+
+const MAX_SUBSCORES: usize = 4;
+const MAX_SHARDS: u32 = 256;
+const MAX_WINDOWS: usize = 16;
+const MAX_SUBMISSION_LIMIT: u32 = 1000;
+const MAX_LIMIT_MS: u64 = 30 * 24 * 3600 * 1000;
+
+/// Which scores are better.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// A higher score is better.
+    #[default]
+    Descending,
+    /// A lower score is better.
+    Ascending,
+}
+
+/// What a submission does to the standing score.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Operator {
+    /// Keeps the better row.
+    #[default]
+    Best,
+    /// Replaces it.
+    Latest,
+    /// Adds to it, subscores included.
+    Sum,
+}
+
+/// Who is ahead among equal rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Ties {
+    /// Who reached the row first.
+    #[default]
+    Earliest,
+    /// Who reached the row last.
+    Latest,
+    /// The lower member id, byte by byte. Such entries keep no `achieved_at`, and need the least memory.
+    Member,
+}
+
+/// A window of a leaderboard: a ranking of its own that every submission enters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// The window's name.
+    #[schema(value_type = String, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", example = "all_time")]
+    pub name: WindowName,
+}
+
+/// A further column that decides between equal scores.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Subscore {
+    /// The column's name.
+    #[schema(value_type = String, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", example = "time_ms")]
+    pub name: WindowName,
+    /// Which values of it are better.
+    #[serde(default)]
+    pub order: Order,
+}
+
+/// How often one member may submit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubmissionLimit {
+    /// How many submissions count in any span of `per_ms`.
+    #[schema(minimum = 1, maximum = 1000, example = 10)]
+    pub limit: u32,
+    /// The span in milliseconds.
+    #[schema(minimum = 1, maximum = 2_592_000_000_u64, example = 60000)]
+    pub per_ms: u64,
+}
+
+/// The settings of a leaderboard. What is left out has its default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schema(example = json!({"order": "descending", "operator": "best", "ties": "earliest", "max_entries": 100_000}))]
+pub struct Settings {
+    /// Which scores are better. Fixed once there are entries.
+    pub order: Order,
+    /// What a submission does to the standing score. Fixed once there are entries.
+    pub operator: Operator,
+    /// Who is ahead among equal rows. Fixed once there are entries.
+    pub ties: Ties,
+    /// The windows that every submission enters at once.
+    #[schema(min_items = 1, max_items = 16)]
+    pub windows: Vec<Window>,
+    /// Dimensions with a ranking for each value. Not offered by this version: must be empty.
+    #[schema(max_items = 0)]
+    pub segments: Vec<String>,
+    /// Columns that decide between equal scores. Fixed once there are entries.
+    #[schema(max_items = 4)]
+    pub subscores: Vec<Subscore>,
+    /// Submissions below it are refused.
+    #[schema(value_type = Option<f64>)]
+    pub min_score: Option<Score>,
+    /// Submissions above it are refused.
+    #[schema(value_type = Option<f64>)]
+    pub max_score: Option<Score>,
+    /// How often one member may submit; `null` for as often as it likes.
+    pub submission_limit: Option<SubmissionLimit>,
+    /// Only so many of the best entries are kept; `null` for all.
+    #[schema(minimum = 1, maximum = 9_007_199_254_740_991_u64)]
+    pub max_entries: Option<u64>,
+    /// Over how many Redis slots entries are spread. This version offers 1.
+    #[schema(minimum = 1, maximum = 1)]
+    pub shards: u32,
+    /// What the best of a closed period get. Not offered by this version: must be empty.
+    #[schema(value_type = Vec<Object>, max_items = 0)]
+    pub rewards: Vec<serde_json::Value>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let all_time = WindowName::try_from("all_time".to_owned()).expect("the name keeps to the pattern");
+        Self {
+            order: Order::default(),
+            operator: Operator::default(),
+            ties: Ties::default(),
+            windows: vec![Window { name: all_time }],
+            segments: Vec::new(),
+            subscores: Vec::new(),
+            min_score: None,
+            max_score: None,
+            submission_limit: None,
+            max_entries: None,
+            shards: 1,
+            rewards: Vec::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// Every rule that the settings break.
+    pub fn faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut check = |holds: bool, pointer: &str, detail: &str| {
+            if !holds {
+                faults.push(Fault::new(pointer, detail));
+            }
+        };
+        check((1..=MAX_WINDOWS).contains(&self.windows.len()), "/windows", "must be 1 to 16 windows");
+        check(distinct(self.windows.iter().map(|window| &window.name)), "/windows", "must have different names");
+        check(self.segments.is_empty(), "/segments", "are not offered by this version");
+        check(self.rewards.is_empty(), "/rewards", "are not offered by this version");
+        check(self.subscores.len() <= MAX_SUBSCORES, "/subscores", "must be at most 4 columns");
+        check(distinct(self.subscores.iter().map(|column| &column.name)), "/subscores", "must have different names");
+        let ordered = !matches!((self.min_score, self.max_score), (Some(min), Some(max)) if min > max);
+        check(ordered, "/min_score", "must not be above max_score");
+        check((1..=MAX_SHARDS).contains(&self.shards), "/shards", "must be 1 to 256");
+        check(!(2..=MAX_SHARDS).contains(&self.shards), "/shards", "other than 1 are not offered by this version");
+        let entries = self.max_entries.unwrap_or(1);
+        check((1..1 << 53).contains(&entries), "/max_entries", "must be 1 to 9007199254740991");
+        if let Some(SubmissionLimit { limit, per_ms }) = self.submission_limit {
+            check((1..=MAX_SUBMISSION_LIMIT).contains(&limit), "/submission_limit/limit", "must be 1 to 1000");
+            check((1..=MAX_LIMIT_MS).contains(&per_ms), "/submission_limit/per_ms", "must be 1 to 2592000000");
+        }
+        faults
+    }
+
+    /// What a ranking with entries cannot change, as one text to compare.
+    pub(super) fn fixed_part(&self) -> String {
+        let columns: Vec<String> =
+            self.subscores.iter().map(|column| format!("{}:{:?}", column.name, column.order)).collect();
+        format!("{:?} {:?} {:?} {} [{}]", self.order, self.operator, self.ties, self.shards, columns.join(" "))
+    }
+
+    /// The score as the ranking keeps it, where the best is always the lowest; and the other way, which is the same.
+    pub(super) fn turned(&self, score: Score) -> Score {
+        match self.order {
+            Order::Descending => score.negated(),
+            Order::Ascending => score,
+        }
+    }
+}
+
+fn distinct<'a, T: Ord + 'a>(items: impl Iterator<Item = &'a T>) -> bool {
+    let mut seen = std::collections::BTreeSet::new();
+    items.into_iter().all(|item| seen.insert(item))
+}

@@ -1,0 +1,25 @@
+//! ranq: leaderboards and job queues over HTTP, on Redis.
+//!
+//! A module uses only modules of lower levels; `tests/architecture.rs` holds the `use` lines to it.
+//!
+//! | level | modules |
+//! |---|---|
+//! | 0 | [`types`], [`error`] |
+//! | 1 | [`config`], [`telemetry`], [`metrics`] |
+//! | 2 | [`db`] |
+//! | 4 | [`auth`], [`leaderboard`] |
+//! | 6 | [`http`] |
+//! | 7 | [`app`] |
+//! | 8 | [`cli`] |
+
+pub mod app;
+pub mod auth;
+pub mod cli;
+pub mod config;
+pub mod db;
+pub mod error;
+pub mod http;
+pub mod leaderboard;
+pub mod metrics;
+pub mod telemetry;
+pub mod types;

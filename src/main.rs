@@ -1,0 +1,7 @@
+//! The `ranq` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ranq::cli::run()
+}

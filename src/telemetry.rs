@@ -1,0 +1,23 @@
+//! Structured logs on standard error.
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+use crate::config::{Config, LogFormat};
+
+/// Starts logging as the settings say.
+///
+/// # Errors
+///
+/// When logging has been started before.
+pub fn start(config: &Config) -> Result<(), TryInitError> {
+    let filter = EnvFilter::new(&config.log);
+    let to_stderr = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Text => tracing_subscriber::registry().with(filter).with(to_stderr).try_init(),
+        LogFormat::Json => {
+            tracing_subscriber::registry().with(filter).with(to_stderr.json().flatten_event(true)).try_init()
+        }
+    }
+}
