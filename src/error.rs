@@ -109,9 +109,9 @@ pub enum Error {
         /// After how many milliseconds the next one is free.
         retry_after_ms: u64,
     },
-    /// A command was sent and its answer lost.
+    /// A command was sent and its answer lost; the text says how, for the log.
     #[error("the answer of Redis was lost: the change may have been made; retry with the same idempotency key")]
-    OutcomeUnknown(#[source] redis::RedisError),
+    OutcomeUnknown(String),
     /// Redis cannot be reached or refuses, and nothing was changed.
     #[error("{0}")]
     StoreUnavailable(String),

@@ -28,7 +28,7 @@ impl Failure {
         if error.is_io_error() {
             return match effect {
                 Effect::Read => Error::StoreUnavailable("Redis did not answer".to_owned()),
-                Effect::Free | Effect::Store => Error::OutcomeUnknown(error),
+                Effect::Free | Effect::Store => Error::OutcomeUnknown(error.to_string()),
             };
         }
         match error.code() {

@@ -19,7 +19,9 @@ const DISTINCT_STEP: u64 = 500;
 
 const ORDER: &str = include_str!("lua/_order.lua");
 const DIRECTORY: &str = include_str!("lua/_directory.lua");
+const DIRECTORY_WRITE: &str = include_str!("lua/_directory_write.lua");
 const ENTRY: &str = include_str!("lua/_entry.lua");
+const ENTRY_WRITE: &str = include_str!("lua/_entry_write.lua");
 const STAMP: &str = include_str!("lua/_stamp.lua");
 const READING: &str = include_str!("lua/_reading.lua");
 
@@ -39,7 +41,9 @@ script!(
     Store,
     ORDER,
     DIRECTORY,
+    DIRECTORY_WRITE,
     ENTRY,
+    ENTRY_WRITE,
     STAMP,
     include_str!("lua/_subscores.lua"),
     include_str!("lua/_submission.lua"),
@@ -49,8 +53,8 @@ script!(PAGE, "page", Read, ORDER, DIRECTORY, ENTRY, READING);
 script!(LOOKUP, "lookup", Read, ORDER, DIRECTORY, ENTRY, READING);
 script!(DISTINCT, "distinct", Store, ORDER);
 script!(DISTRIBUTION, "distribution", Read,);
-script!(REMOVE, "remove", Free, ORDER, DIRECTORY, ENTRY);
-script!(TRIM, "trim", Free, ORDER, DIRECTORY, ENTRY);
+script!(REMOVE, "remove", Free, ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE);
+script!(TRIM, "trim", Free, ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE);
 
 /// The answer of a call that names the version of the leaderboard.
 pub(super) enum Versioned<T> {
@@ -256,7 +260,7 @@ impl LeaderboardStore {
                 .arg(row.ranked.to_redis())
                 .arg(&row.sub_key)
                 .arg(row.metadata.as_ref().map_or("", |metadata| metadata.as_str()))
-                .arg(row.key.as_ref().map_or(&[][..], |(_, fingerprint)| fingerprint.as_bytes()));
+                .arg(row.key.as_ref().map_or(&[][..], |(_, _, fingerprint)| fingerprint.as_bytes()));
         }
         let mut reply = Reply::of(call.run(&self.db).await?)?;
         let replayed = match reply.text()?.as_str() {
@@ -275,7 +279,7 @@ impl LeaderboardStore {
     }
 
     fn row_keys(&self, board: &Board, row: &Row) -> impl Iterator<Item = String> + use<> {
-        let record = row.key.as_ref().map(|(key, _)| board.record_key(key, "item"));
+        let record = row.key.as_ref().map(|(key, part, _)| board.record_key(key, part));
         let log = board.settings.submission_limit.map(|_| board.limit_key(&row.member));
         record.into_iter().chain(log)
     }

@@ -66,12 +66,14 @@ pub(super) struct Row {
     pub(super) ranked: Score,
     pub(super) sub_key: Vec<u8>,
     pub(super) metadata: Option<Metadata>,
-    pub(super) key: Option<(IdempotencyKey, Fingerprint)>,
+    /// The key, what kind of request it was given for, and the fingerprint.
+    pub(super) key: Option<(IdempotencyKey, &'static str, Fingerprint)>,
 }
 
 impl Submission {
-    /// Checks the submission against the leaderboard's settings.
-    pub(super) fn to_row(&self, settings: &Settings) -> Result<Row> {
+    /// Checks the submission against the leaderboard's settings. `part` keeps the keys of one kind of request from those
+    /// of another.
+    pub(super) fn to_row(&self, settings: &Settings, part: &'static str) -> Result<Row> {
         let mut faults = Vec::new();
         if settings.min_score.is_some_and(|min| self.score < min) {
             faults.push(Fault::new("/score", "is below the leaderboard's min_score"));
@@ -94,7 +96,7 @@ impl Submission {
         if let Some((window, period)) = self.if_period.iter().find(|(_, period)| *period != OPEN_PERIOD) {
             return Err(Error::PeriodClosed { window: window.clone(), period: period.clone() });
         }
-        let fingerprint = |key: &IdempotencyKey| (key.clone(), Fingerprint::of("submit", std::iter::once(self)));
+        let fingerprint = |key: &IdempotencyKey| (key.clone(), part, Fingerprint::of(part, std::iter::once(self)));
         Ok(Row {
             member: self.member.clone(),
             ranked: settings.turned(self.score),

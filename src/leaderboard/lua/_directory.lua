@@ -3,7 +3,6 @@
 -- member (no control characters) or in an order key (0x80 and above), so a plain search finds a record. The number of
 -- buckets is HLEN; it grows one bucket at a time by linear hashing (Litwin, VLDB 1980). A field for each member would
 -- cost 88 bytes an entry, records in buckets cost about 30.
-local BUCKET_RECORDS = 16
 
 local function member_hash(member)
   return tonumber(string.sub(redis.sha1hex(member), 1, 8), 16)
@@ -17,51 +16,18 @@ local function bucket_of(hash, buckets)
   return bucket
 end
 
--- Gives the order key or nil, and the place to hand to directory_set and directory_drop.
-local function directory_get(ids, member, width)
-  local place = { buckets = redis.call('HLEN', ids), text = '' }
-  if place.buckets == 0 then
-    place.bucket = 0
-    return nil, place
+-- Looks the entry's member up: its key (or false), and where its record is or would be.
+local function directory_get(ids, entry, width)
+  local buckets = redis.call('HLEN', ids)
+  entry.key, entry.buckets = false, buckets
+  if buckets == 0 then
+    entry.bucket, entry.text = 0, ''
+    return
   end
-  place.bucket = bucket_of(member_hash(member), place.buckets)
-  place.text = redis.call('HGET', ids, place.bucket) or ''
-  local from, to = string.find(place.text, '\1' .. member .. '\0', 1, true)
-  if not from then return nil, place end
-  place.from, place.key_from, place.to = from, to + 1, to + width
-  return string.sub(place.text, place.key_from, place.to), place
-end
-
-local function directory_set(ids, member, key, place)
-  local text
-  if place.from then
-    text = string.sub(place.text, 1, place.key_from - 1) .. key .. string.sub(place.text, place.to + 1)
-  else
-    text = place.text .. '\1' .. member .. '\0' .. key
+  entry.bucket = bucket_of(member_hash(entry.member), buckets)
+  entry.text = redis.call('HGET', ids, entry.bucket) or ''
+  local from, to = string.find(entry.text, '\1' .. entry.member .. '\0', 1, true)
+  if from then
+    entry.key, entry.from, entry.key_from = string.sub(entry.text, to + 1, to + width), from, to + 1
   end
-  redis.call('HSET', ids, place.bucket, text)
-  if place.buckets == 0 then place.buckets = 1 end
-end
-
-local function directory_drop(ids, place)
-  redis.call('HSET', ids, place.bucket, string.sub(place.text, 1, place.from - 1) .. string.sub(place.text, place.to + 1))
-end
-
--- Splits the next bucket when `entries` fill those that are there.
-local function directory_grow(ids, buckets, entries, width)
-  if entries <= buckets * BUCKET_RECORDS then return end
-  local _, exponent = math.frexp(buckets)
-  local split = buckets - 2 ^ (exponent - 1)
-  local kept, moved = {}, {}
-  local text = redis.call('HGET', ids, split) or ''
-  local from = 1
-  while from <= #text do
-    local zero = string.find(text, '\0', from, true)
-    local record = string.sub(text, from, zero + width)
-    local hash = member_hash(string.sub(text, from + 1, zero - 1))
-    local into = bucket_of(hash, buckets + 1) == split and kept or moved
-    into[#into + 1] = record
-    from = zero + width + 1
-  end
-  redis.call('HSET', ids, split, table.concat(kept), buckets, table.concat(moved))
 end

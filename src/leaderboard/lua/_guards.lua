@@ -14,16 +14,17 @@ local function remember(record, fingerprint, answer, lifetime)
   redis.call('SET', record, cmsgpack.pack({ fingerprint, answer }), 'PX', lifetime)
 end
 
--- The submission limit: a log of the times of the last `limit` submissions, so that no window holds more.
-local function limited(log, limit, window_us, now)
+-- The submission limit: a log of the times of the last `limit` submissions, so that no window holds more. Gives the
+-- refusal, or nil with the time logged where `count` says so.
+local function limited(log, limit, window_us, now, count)
+  if count then
+    redis.call('RPUSH', log, string.format('%.0f', now))
+    redis.call('LTRIM', log, -limit, -1)
+    redis.call('PEXPIRE', log, math.ceil(window_us / 1000))
+    return nil
+  end
   if redis.call('LLEN', log) < limit then return nil end
   local free_at = tonumber(redis.call('LINDEX', log, -limit)) + window_us
   if free_at <= now then return nil end
   return { 'limited', math.ceil((free_at - now) / 1000) }
-end
-
-local function log_submission(log, limit, window_us, now)
-  redis.call('RPUSH', log, string.format('%.0f', now))
-  redis.call('LTRIM', log, -limit, -1)
-  redis.call('PEXPIRE', log, math.ceil(window_us / 1000))
 end

@@ -1,61 +1,67 @@
 -- Part: one submission into the rankings of a leaderboard.
 local TRIM_AT_ONCE = 16
 
--- The row that stands after the operator, as score and sub key; nil when the sum leaves the range of a double.
-local function operate(entry, submission, shape)
-  if not entry.score then return submission.score, submission.sub_key, true end
-  local old, new = tonumber(entry.score), tonumber(submission.score)
-  local old_sub = string.sub(entry.key, 1, shape.sub_width)
+-- The row that stands after the operator, as score, sub key and whether it changed; nil when a sum leaves the range of a
+-- double.
+local function operate(entry, score, sub_key, shape)
+  if not entry.score then return score, sub_key, true end
+  local old, new = tonumber(entry.score), tonumber(score)
+  local old_sub_key = shape.sub_width > 0 and string.sub(entry.key, 1, shape.sub_width) or ''
   if shape.operator == 'sum' then
     local sum = old + new
-    local sub_key = subscores_add(old_sub, submission.sub_key, shape.directions)
+    sub_key = subscores_add(old_sub_key, sub_key, shape.directions)
     if sum - sum ~= 0 or not sub_key then return nil end
     if sum == 0 then sum = 0 end
-    return string.format('%.17g', sum), sub_key, sum ~= old or sub_key ~= old_sub
+    return string.format('%.17g', sum), sub_key, sum ~= old or sub_key ~= old_sub_key
   end
-  local changes = new ~= old or submission.sub_key ~= old_sub
+  local changes = new ~= old or sub_key ~= old_sub_key
   if shape.operator == 'best' then
-    changes = new < old or (new == old and bytes_less(submission.sub_key, old_sub))
+    changes = new < old or (new == old and sub_key ~= old_sub_key and bytes_less(sub_key, old_sub_key))
   end
-  if not changes then return entry.score, old_sub, false end
-  return submission.score, submission.sub_key, true
+  if not changes then return entry.score, old_sub_key, false end
+  return score, sub_key, true
 end
 
-local function rank_of(r, element, wanted)
-  return wanted and redis.call('ZRANK', r.rank, element) or -1
+-- Whether the sum of any ranking would leave the range of a double, before anything is written.
+local function overflows(rankings, member, score, sub_key, shape)
+  for _, r in ipairs(rankings) do
+    if not operate(entry_find(r, member, shape.width), score, sub_key, shape) then return true end
+  end
+  return false
 end
 
--- Gives { 'ok', for each ranking: updated, score, rank, previous score, previous rank } or { 'overflow' }.
-local function submit_row(rankings, submission, shape, stamp)
-  local plans = {}
-  for i, r in ipairs(rankings) do
-    local entry = entry_find(r, submission.member, shape.width)
-    local score, sub_key, changes = operate(entry, submission, shape)
-    if not score then return { 'overflow' } end
-    plans[i] = { r = r, entry = entry, score = score, key = sub_key .. stamp_key(stamp, shape.ties), changes = changes }
+-- Submits a row. Gives { 'ok', for each ranking: updated, score, rank, previous score, previous rank } or
+-- { 'overflow' }, and whether anything changed.
+local function submit_row(rankings, member, score, sub_key, metadata, shape, stamp)
+  -- One ranking finds out before it writes.
+  if shape.operator == 'sum' and #rankings > 1 and overflows(rankings, member, score, sub_key, shape) then
+    return { 'overflow' }, false
   end
-  local result = { 'ok' }
-  for _, plan in ipairs(plans) do
-    local r, entry, old_rank, rank = plan.r, plan.entry, -1, -1
-    if entry.score then old_rank = rank_of(r, entry.element, shape.ranks == 2 or (shape.ranks == 1 and not plan.changes)) end
-    if plan.changes then
-      local element = entry_write(r, entry, plan.score, plan.key, shape.width, shape.sub_width)
-      if submission.metadata ~= '' then
-        redis.call('HSET', r.meta, submission.member, submission.metadata)
-      elseif entry.score then
-        redis.call('HDEL', r.meta, submission.member)
-      end
+  local result, changed = { 'ok' }, false
+  for i = 1, #rankings do
+    local r = rankings[i]
+    local entry = entry_find(r, member, shape.width)
+    local new_score, new_sub_key, changes = operate(entry, score, sub_key, shape)
+    if not new_score then return { 'overflow' }, false end
+    local rank, old_rank = -1, -1
+    if entry.score and (shape.ranks == 2 or (shape.ranks == 1 and not changes)) then
+      old_rank = redis.call('ZRANK', r.rank, entry.element)
+    end
+    if changes then
+      changed = true
+      local key = new_sub_key .. stamp_key(stamp, shape.ties)
+      local element = entry_write(r, entry, new_score, key, metadata, shape.width, shape.sub_width)
       if shape.keep > 0 then
         entries_trim(r, shape.keep, TRIM_AT_ONCE, shape.width, shape.sub_width)
-        plan.changes = redis.call('ZSCORE', r.rank, element) and true or false
+        changes = redis.call('ZSCORE', r.rank, element) and true or false
       end
-      rank = rank_of(r, element, shape.ranks > 0 and plan.changes)
+      if shape.ranks > 0 and changes then rank = redis.call('ZRANK', r.rank, element) end
     else
       rank = old_rank
     end
-    for _, value in ipairs({ plan.changes and 1 or 0, plan.score, rank or -1, entry.score or '', old_rank }) do
-      result[#result + 1] = value
-    end
+    local at = #result
+    result[at + 1], result[at + 2], result[at + 3] = changes and 1 or 0, new_score, rank
+    result[at + 4], result[at + 5] = entry.score or '', old_rank
   end
-  return result
+  return result, changed
 end

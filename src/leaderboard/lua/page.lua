@@ -12,7 +12,7 @@ if redis.call('HGET', KEYS[1], 'version') ~= ARGV[1] then return { 'stale' } end
 local total = redis.call('ZCARD', r.rank)
 if ARGV[4] == 'dense' and total > 0 and not distinct_ready(r.distinct) then return { 'undistinct' } end
 
-local from, to, asked
+local from, to, asked, found
 if mode == 'offset' then
   from = tonumber(ARGV[6])
   to, asked = from + tonumber(ARGV[7]) - 1, from
@@ -22,13 +22,18 @@ elseif mode == 'after' then
 elseif mode == 'member' then
   local entry = entry_find(r, ARGV[6], width)
   if not entry.score then return { 'absent' } end
-  asked = redis.call('ZRANK', r.rank, entry.element)
+  asked, found = redis.call('ZRANK', r.rank, entry.element), entry
   from, to = math.max(0, asked - ARGV[7]), asked + ARGV[7]
 else
   asked = redis.call('ZCOUNT', r.rank, '-inf', (ARGV[8] == '1' and '(' or '') .. ARGV[6])
   from, to = math.max(0, asked - ARGV[7]), asked + ARGV[7] - 1
 end
 
-local entries = to >= from and redis.call('ZRANGE', r.rank, from, to, 'WITHSCORES') or {}
+local entries = {}
+if found and from == to then
+  entries = { found.element, found.score }
+elseif to >= from then
+  entries = redis.call('ZRANGE', r.rank, from, to, 'WITHSCORES')
+end
 local shared = shared_rank(r, ARGV[4], entries[1], entries[2], from, sub_width)
 return { 'ok', total, from, asked, shared, entries, metadata_of(r, entries, width) }

@@ -17,11 +17,11 @@ if ARGV[12] ~= '' then
   local first_answer = recall(call_record, ARGV[12])
   if first_answer then return first_answer end
 end
+local sub_width = #ARGV[5] * SUBSCORE_WIDTH
 local shape = {
-  operator = ARGV[3], ties = ARGV[4], directions = ARGV[5], keep = tonumber(ARGV[6]),
-  sub_width = #ARGV[5] * SUBSCORE_WIDTH, ranks = tonumber(ARGV[10]),
+  operator = ARGV[3], ties = ARGV[4], directions = ARGV[5], keep = tonumber(ARGV[6]), sub_width = sub_width,
+  ranks = tonumber(ARGV[10]), width = sub_width + (ARGV[4] == 'member' and 0 or STAMP_WIDTH),
 }
-shape.width = shape.sub_width + (shape.ties == 'member' and 0 or STAMP_WIDTH)
 local limit, limit_us, lifetime = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[11]
 local now = clock_us(ARGV[2])
 local first = math.max(now, tonumber(board[2] or '0') + 1)
@@ -32,26 +32,26 @@ for i = 1, tonumber(ARGV[9]) do
   next_key = next_key + 4
 end
 
-local results = { 'ok' }
+local results, counted = { 'ok' }, false
 for i = 13, #ARGV, 5 do
-  local submission = { member = ARGV[i], score = ARGV[i + 1], sub_key = ARGV[i + 2], metadata = ARGV[i + 3] }
-  local fingerprint, record, log = ARGV[i + 4], nil, nil
+  local fingerprint, record, log, result, changed = ARGV[i + 4], nil, nil, nil, false
   if fingerprint ~= '' then record, next_key = KEYS[next_key], next_key + 1 end
   if limit > 0 then log, next_key = KEYS[next_key], next_key + 1 end
-  local result = record and recall(record, fingerprint)
+  if record then result = recall(record, fingerprint) end
+  if log and not result then result = limited(log, limit, limit_us, now, false) end
   if not result then
-    result = log and limited(log, limit, limit_us, now) or submit_row(rankings, submission, shape, stamp)
+    result, changed = submit_row(rankings, ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], shape, stamp)
+    if changed then stamp = stamp + 1 end
     if result[1] == 'ok' then
-      stamp = stamp + 1
-      if log then log_submission(log, limit, limit_us, now) end
+      counted = true
+      if log then limited(log, limit, limit_us, now, true) end
       if record then remember(record, fingerprint, result, lifetime) end
     end
   end
   results[#results + 1] = result
 end
--- The stamp moved: something counted.
-if shape.ties ~= 'member' and stamp > first then
+if stamp > first and shape.ties ~= 'member' then
   redis.call('HSET', KEYS[1], 'stamp', string.format('%.0f', stamp - 1))
 end
-if call_record and stamp > first then remember(call_record, ARGV[12], results, lifetime) end
+if call_record and counted then remember(call_record, ARGV[12], results, lifetime) end
 return results

@@ -1,0 +1,128 @@
+//! The leaderboard that is measured, and its members.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hyper::StatusCode;
+use serde_json::{Value, json};
+
+use super::client::{Connection, Failure, Target};
+use super::options::Options;
+use super::requests::{BATCH, has_problem};
+use crate::leaderboard::Ties;
+
+const FIRST_SCORES: u64 = 1_000_000;
+/// A submission moves its member by half a percent of the ranking in the mean.
+const BEST_STEP: u64 = 10_000;
+
+/// A leaderboard of this run.
+pub struct Board {
+    pub name: String,
+    /// The path that everything of it begins with.
+    pub path: String,
+    ties: Ties,
+    /// The last score submitted for each member.
+    scores: Vec<AtomicU64>,
+}
+
+impl Board {
+    pub fn new(options: &Options) -> Self {
+        let name = match &options.leaderboard {
+            Some(name) => name.to_string(),
+            None => format!("bench-{:08x}", fastrand::u32(..)),
+        };
+        let scores = (0..options.entries).map(|_| AtomicU64::new(fastrand::u64(..FIRST_SCORES))).collect();
+        Self { path: format!("/v1/leaderboards/{name}"), name, ties: options.ties, scores }
+    }
+
+    /// Creates it, empty. One that is there already is left alone.
+    pub async fn create(&self, target: &Target) -> Result<(), Failure> {
+        let mut connection = Connection::open(target).await?;
+        match connection.send(target.get(&self.path)).await {
+            Ok(_) => return Err(Failure::LeaderboardExists(self.name.clone())),
+            Err(Failure::Refused { status: StatusCode::NOT_FOUND, .. }) => {}
+            Err(failure) => return Err(failure),
+        }
+        let settings = json!({"operator": "best", "ties": self.ties});
+        connection.send(target.put(&self.path, settings.to_string())).await?;
+        Ok(())
+    }
+
+    /// Gives every member its first score.
+    pub async fn fill(&self, target: &Target) -> Result<(), Failure> {
+        let mut connection = Connection::open(target).await?;
+        let path = format!("{}/scores/batch?ranks=false", self.path);
+        for first in (0..self.scores.len()).step_by(BATCH) {
+            let members = first..self.scores.len().min(first + BATCH);
+            let body = batch(members.map(|member| (member, self.scores[member].load(Ordering::Relaxed))));
+            let answer = connection.send(target.post(&path, body)).await?;
+            if has_problem(&answer) {
+                return Err(Failure::refused(StatusCode::OK, &answer));
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes it with all that it holds.
+    pub async fn delete(&self, target: &Target) -> Result<(), Failure> {
+        Connection::open(target).await?.send(target.delete(&self.path)).await?;
+        Ok(())
+    }
+
+    /// A member at random.
+    pub fn any_member(&self) -> usize {
+        fastrand::usize(..self.scores.len())
+    }
+
+    /// The next score of a member, better than all before, so that every submission is one that has to be written.
+    pub fn next_score(&self, member: usize) -> u64 {
+        let step = fastrand::u64(1..=BEST_STEP);
+        self.scores[member].fetch_add(step, Ordering::Relaxed) + step
+    }
+}
+
+/// The id of the nth member: 16 characters, in no order.
+pub fn id(member: usize) -> String {
+    // The end of splitmix64: different numbers give different ids.
+    let mut mixed = (member as u64).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    format!("{:016x}", mixed ^ (mixed >> 31))
+}
+
+/// One submission as JSON.
+pub fn submission(member: usize, score: u64) -> String {
+    format!(r#"{{"member":"{}","score":{score}}}"#, id(member))
+}
+
+/// Submissions as the JSON of one batch.
+pub fn batch(items: impl Iterator<Item = (usize, u64)>) -> String {
+    let items: Vec<String> = items.map(|(member, score)| submission(member, score)).collect();
+    format!(r#"{{"scores":[{}]}}"#, items.join(","))
+}
+
+/// The version that the service says it is; the first thing that is asked of it.
+pub async fn service_version(target: &Target) -> Result<String, Failure> {
+    let answer = Connection::open(target).await?.send(target.get("/health/live")).await?;
+    let live: Value = serde_json::from_slice(&answer).unwrap_or_default();
+    live["version"].as_str().map(str::to_owned).ok_or_else(|| Failure::refused(StatusCode::OK, &answer))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_sixteen_characters_and_differ() {
+        let ids: HashSet<String> = (0..10_000).map(id).collect();
+        assert_eq!(ids.len(), 10_000);
+        assert!(ids.iter().all(|id| id.len() == 16));
+    }
+
+    #[test]
+    fn a_batch_is_the_json_of_its_scores() {
+        let body: Value = serde_json::from_str(&batch([(0, 5), (1, 7)].into_iter())).expect("JSON");
+        assert_eq!(body, json!({"scores": [{"member": id(0), "score": 5}, {"member": id(1), "score": 7}]}));
+    }
+}
