@@ -63,7 +63,7 @@ impl App {
         let metrics = Metrics::default();
         let (embedded, connection) = match &config.redis {
             RedisTarget::Embedded(directory) => {
-                let embedded = EmbeddedRedis::start(directory, metrics.clone())?;
+                let embedded = EmbeddedRedis::start(directory, config.durability, metrics.clone())?;
                 let connection = embedded.connection_info();
                 (Some(embedded), connection)
             }

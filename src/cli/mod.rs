@@ -48,6 +48,9 @@ struct Settings {
     /// Where the private Redis keeps its data [default: ./data].
     #[arg(long, value_name = "DIRECTORY")]
     data_dir: Option<String>,
+    /// How the private Redis keeps what is written: everysec or always [default: everysec].
+    #[arg(long, value_name = "WHEN")]
+    durability: Option<String>,
     /// The token that every call under /v1 must carry; better set by RANQ_ADMIN_TOKEN.
     #[arg(long, value_name = "TOKEN")]
     admin_token: Option<String>,
@@ -80,6 +83,7 @@ impl Settings {
             ("listen", self.listen),
             ("redis_url", self.redis_url),
             ("data_dir", self.data_dir),
+            ("durability", self.durability),
             ("admin_token", self.admin_token),
             ("auto_create", self.auto_create),
             ("key_prefix", self.key_prefix),

@@ -8,7 +8,7 @@ use config::{Map, Value};
 use redis::IntoConnectionInfo;
 use secrecy::SecretString;
 
-use super::{Config, LogFormat, Mistakes, RedisTarget};
+use super::{Config, Durability, LogFormat, Mistakes, RedisTarget};
 
 const MAX_THREADS: u64 = 1024;
 const MAX_TIMEOUT_MS: u64 = 60_000;
@@ -60,6 +60,11 @@ pub(super) fn check(
         _ => Err("must be true or false".to_owned()),
     });
     let key_prefix = reader.read("key_prefix", String::new(), parse_prefix);
+    let durability = reader.read("durability", Durability::Everysec, |text| match text {
+        "everysec" => Ok(Durability::Everysec),
+        "always" => Ok(Durability::Always),
+        _ => Err("must be everysec or always".to_owned()),
+    });
     let log = reader.read("log", String::new(), |text| {
         let checked: Result<tracing_subscriber::EnvFilter, _> = text.parse();
         checked.map(|_| text.to_owned()).map_err(|_| "must be a tracing filter such as info,ranq=debug".to_owned())
@@ -88,6 +93,7 @@ pub(super) fn check(
     Ok(Config {
         listen,
         redis: url.map_or(RedisTarget::Embedded(data_dir), RedisTarget::Url),
+        durability,
         redis_timeout,
         admin_token: token.map(|(_, token)| token),
         auto_create,

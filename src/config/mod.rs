@@ -23,6 +23,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Which Redis to use.
     pub redis: RedisTarget,
+    /// How the embedded Redis keeps what is written.
+    pub durability: Durability,
     /// How long one call to Redis may take.
     pub redis_timeout: Duration,
     /// The token that may do everything; without one the service is open.
@@ -50,6 +52,15 @@ pub enum RedisTarget {
     Embedded(PathBuf),
     /// The server at this URL, which may carry a password.
     Url(SecretString),
+}
+
+/// When the embedded Redis writes its append-only file through to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Every second, in the background.
+    Everysec,
+    /// Before it answers.
+    Always,
 }
 
 /// The form of the log.

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
+use crate::config::Durability;
 use crate::metrics::Metrics;
 
 /// The oldest server whose scripts know flags.
@@ -94,7 +95,7 @@ impl EmbeddedRedis {
     /// # Errors
     ///
     /// [`EmbeddedError`], one line each.
-    pub fn start(data_dir: &Path, metrics: Metrics) -> Result<Self, EmbeddedError> {
+    pub fn start(data_dir: &Path, durability: Durability, metrics: Metrics) -> Result<Self, EmbeddedError> {
         let program = find_server()?;
         let directory = data_dir.join("redis");
         let failed = |source| EmbeddedError::Io { path: directory.clone(), source };
@@ -109,7 +110,7 @@ impl EmbeddedRedis {
         let (ending, ended) = channel();
         let child = Arc::new(Mutex::new(None));
         let supervisor = Supervisor {
-            launch: Launch { program, directory: directory.clone(), socket: socket.clone(), lock },
+            launch: Launch { program, directory: directory.clone(), socket: socket.clone(), durability, lock },
             child: Arc::clone(&child),
             stopped,
             metrics,
@@ -250,6 +251,7 @@ struct Launch {
     program: PathBuf,
     directory: PathBuf,
     socket: PathBuf,
+    durability: Durability,
     lock: File,
 }
 
@@ -258,7 +260,11 @@ impl Launch {
         let mut command = Command::new(&self.program);
         command.args(["--port", "0", "--unixsocketperm", "700", "--unixsocket"]).arg(&self.socket);
         command.arg("--dir").arg(&self.directory).arg("--logfile").arg(self.directory.join("redis.log"));
-        command.args(["--daemonize", "no", "--save", "", "--appendonly", "yes", "--appendfsync", "everysec"]);
+        command.args(["--daemonize", "no", "--save", "", "--appendonly", "yes", "--appendfsync"]);
+        command.arg(match self.durability {
+            Durability::Everysec => "everysec",
+            Durability::Always => "always",
+        });
         // Each score writes about half a kilobyte, so that the default of 64 MB would rewrite every few seconds.
         command.args(["--auto-aof-rewrite-min-size", "256mb", "--maxmemory-policy", "noeviction"]);
         for lazy in ["eviction", "expire", "server-del", "user-del", "user-flush"] {

@@ -91,13 +91,15 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
         Ok(value) => return Ok(value),
         Err(failed) => failed,
     };
-    let not_json = |error| Error::Malformed(format!("the body is not JSON: {error}"));
-    if !error.is_data() {
-        return Err(not_json(error));
+    // serde_json calls some wrong types a syntax error, and meets a wrong form before broken JSON behind it, which is the
+    // graver mistake.
+    serde_json::from_str::<IgnoredAny>(text)
+        .map_err(|error| Error::Malformed(format!("the body is not JSON: {error}")))?;
+    match error.to_string() {
+        text if error.is_data() => Err(Error::Invalid(vec![fault(pointer, &text)])),
+        text if text.starts_with("expected value") => Err(Error::invalid(pointer, "is of the wrong type")),
+        text => Err(Error::Malformed(format!("the body is not JSON: {text}"))),
     }
-    // A wrong form is met before broken JSON behind it, and broken JSON is the graver mistake.
-    serde_json::from_str::<IgnoredAny>(text).map_err(not_json)?;
-    Err(Error::Invalid(vec![fault(pointer, &error.to_string())]))
 }
 
 /// Whether arrays and objects are nested deeper than `most`.

@@ -12,7 +12,7 @@ use super::access::{Allowed, LeaderboardsAdmin, LeaderboardsRead};
 use super::headers::tagged;
 use super::json::{Body, Json, json_response};
 use super::problem::Problem;
-use super::query::{OfLeaderboard, Query};
+use super::query::{NoParameters, OfLeaderboard, Query};
 use crate::error::Error;
 use crate::leaderboard::{Leaderboards, Settings, Summary};
 use crate::types::{LeaderboardName, Limit, Timestamp};
@@ -93,6 +93,7 @@ pub struct ListParameters {
 pub async fn put_leaderboard(
     _: Allowed<LeaderboardsAdmin>,
     at: OfLeaderboard,
+    _: Query<NoParameters>,
     settings: Json<Settings>,
     leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
@@ -112,6 +113,7 @@ pub async fn put_leaderboard(
 pub async fn get_leaderboard(
     _: Allowed<LeaderboardsRead>,
     at: OfLeaderboard,
+    _: Query<NoParameters>,
     leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
     let summary = leaderboards.get(&at.leaderboard).await?;
@@ -123,7 +125,10 @@ pub async fn get_leaderboard(
     tag = "leaderboards",
     security(("token" = ["leaderboards:read"])),
     params(ListParameters),
-    responses((status = 200, description = "A page of leaderboards.", body = LeaderboardsView)),
+    responses(
+        (status = 200, description = "A page of leaderboards.", body = LeaderboardsView),
+        (status = 304, description = "The client has it already, by `If-None-Match`."),
+    ),
 )]
 #[get("/v1/leaderboards")]
 pub async fn list_leaderboards(
@@ -159,6 +164,7 @@ fn read_cursor(text: &str) -> Result<LeaderboardName, Error> {
 pub async fn delete_leaderboard(
     _: Allowed<LeaderboardsAdmin>,
     at: OfLeaderboard,
+    _: Query<NoParameters>,
     leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
     leaderboards.delete(&at.leaderboard).await?;

@@ -9,7 +9,7 @@ use super::access::{Allowed, LeaderboardsAdmin, LeaderboardsRead};
 use super::headers::tagged;
 use super::json::{Body, Json};
 use super::problem::Problem;
-use super::query::{OfLeaderboard, OfMember, Query};
+use super::query::{NoParameters, OfLeaderboard, OfMember, Query};
 use super::rankings::{EntryView, RankingsView, view_parameters};
 use crate::error::Error;
 use crate::leaderboard::{Leaderboards, Ranking, View};
@@ -210,6 +210,7 @@ pub async fn lookup_members(
 pub async fn delete_member(
     _: Allowed<LeaderboardsAdmin>,
     at: OfMember,
+    _: Query<NoParameters>,
     leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
     leaderboards.remove(&at.leaderboard, &at.member).await?;

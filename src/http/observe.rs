@@ -5,7 +5,7 @@ use std::time::Instant;
 use actix_web::Error as ActixError;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
@@ -87,24 +87,33 @@ fn trace_id(request: &ServiceRequest) -> Option<String> {
 
 /// Gives an error's answer the form of problem details with the request's id, whoever made it.
 fn with_problem(response: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<BoxBody> {
-    let Some(cause) = response.response().error() else { return response };
-    let answer = match cause.as_error::<Problem>() {
+    let status = response.status();
+    let cause = response.response().error();
+    let answer = match cause.and_then(|cause| cause.as_error::<Problem>()) {
         Some(problem) => {
             log(problem.error(), id);
             problem.response(Some(id))
         }
+        // Not ready is an answer with a body of its own.
+        None if cause.is_none() && (status.is_success() || status.is_redirection() || is_json(&response)) => {
+            return response;
+        }
         None => {
-            let status = response.status();
+            let text = cause.map_or(status.to_string(), ToString::to_string);
             let told = match status {
                 StatusCode::NOT_FOUND => Error::NoRoute,
-                status if status.is_server_error() => Error::Internal(cause.to_string()),
-                _ => Error::Malformed(cause.to_string()),
+                status if status.is_client_error() => Error::Malformed(text),
+                _ => Error::Internal(text),
             };
             log(&told, id);
             Problem::from(told).response(Some(id))
         }
     };
     response.into_response(answer)
+}
+
+fn is_json(response: &ServiceResponse<BoxBody>) -> bool {
+    response.headers().get(CONTENT_TYPE).is_some_and(|value| value == "application/json")
 }
 
 fn log(cause: &Error, id: &str) {

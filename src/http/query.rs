@@ -5,6 +5,7 @@ use std::future::{Ready, ready};
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use percent_encoding::percent_decode_str;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
@@ -24,6 +25,11 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
         ready(parse_query(request.query_string()).map(Self).map_err(Problem::from))
     }
 }
+
+/// The query of an operation without parameters: any is refused by name.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoParameters {}
 
 fn parse_query<T: DeserializeOwned>(text: &str) -> Result<T> {
     decode(&text.replace('+', " "))?;
@@ -105,8 +111,6 @@ impl FromRequest for OfMember {
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-
     use super::*;
     use crate::types::Limit;
 

@@ -234,7 +234,7 @@ pub async fn get_around_score(
     let score = Score::new(parameters.0.score).ok_or_else(|| Error::invalid("score", "must be a finite number"))?;
     let page = leaderboards.around_score(&at.leaderboard, score, &view, parameters.0.radius).await?;
     let view = AroundScoreView {
-        rank: page.asked + 1,
+        rank: page.asked_rank,
         total: page.total,
         entries: page.entries.into_iter().map(|entry| EntryView::new(entry, &page.columns)).collect(),
     };

@@ -12,10 +12,10 @@ use super::access::{Allowed, ScoresWrite};
 use super::headers::{IdempotencyHeader, once};
 use super::json::{self, Body, Json};
 use super::problem::{Problem, ProblemBody, status};
-use super::query::{OfLeaderboard, Query};
+use super::query::{NoParameters, OfLeaderboard, Query};
 use crate::error::{Error, Fault, Result};
 use crate::leaderboard::{Leaderboards, Standing, Submission, WantedRanks};
-use crate::types::{IdempotencyKey, Member, Metadata, Score};
+use crate::types::{IdempotencyKey, Member, Metadata, Named, Score};
 
 const MAX_BATCH: usize = 1000;
 
@@ -33,19 +33,19 @@ pub struct SubmitScore {
     /// The further columns that the leaderboard declares.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<BTreeMap<String, f64>>, nullable = false)]
-    subscores: Option<BTreeMap<String, Score>>,
+    subscores: Option<Named<Score>>,
     /// Any JSON of at most 2 KiB; belongs to the standing score.
     #[serde(default)]
     #[schema(value_type = Option<Value>)]
     metadata: Option<Metadata>,
     /// What describes the member, for the dimensions that the leaderboard declares.
     #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false)]
-    segments: Option<BTreeMap<String, String>>,
+    #[schema(value_type = Option<BTreeMap<String, String>>, nullable = false)]
+    segments: Option<Named<String>>,
     /// The period of each window that the score is meant for: in any other it is refused (409).
     #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false)]
-    if_period: Option<BTreeMap<String, String>>,
+    #[schema(value_type = Option<BTreeMap<String, String>>, nullable = false)]
+    if_period: Option<Named<String>>,
     /// Only in a batch: makes this item count once.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>, nullable = false, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
@@ -68,10 +68,10 @@ impl From<SubmitScore> for Submission {
         Self {
             member: body.member,
             score: body.score,
-            subscores: body.subscores.unwrap_or_default(),
+            subscores: body.subscores.unwrap_or_default().0,
             metadata: body.metadata,
-            segments: body.segments.unwrap_or_default(),
-            if_period: body.if_period.unwrap_or_default(),
+            segments: body.segments.unwrap_or_default().0,
+            if_period: body.if_period.unwrap_or_default().0,
             key: body.idempotency_key,
         }
     }
@@ -166,6 +166,7 @@ impl From<Standing> for StandingView {
 pub async fn submit_score(
     _: Allowed<ScoresWrite>,
     at: OfLeaderboard,
+    _: Query<NoParameters>,
     key: IdempotencyHeader,
     body: Json<SubmitScore>,
     leaderboards: Data<Leaderboards>,

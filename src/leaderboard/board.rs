@@ -25,6 +25,7 @@ pub struct Board {
     /// One letter for each subscore: `d` or `a`.
     pub(super) directions: String,
     pub(super) key: String,
+    pub(super) label: AnswerLabel,
     pub(super) rankings: Vec<RankingKeys>,
     keyspace: Keyspace,
 }
@@ -53,6 +54,39 @@ impl Version {
     pub(super) fn text(&self) -> String {
         format!("{}.{}", self.epoch, self.number)
     }
+}
+
+/// How to read the values of a submission's answer: stored with it, since settings may have changed when it is given again.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct AnswerLabel {
+    pub(super) order: Order,
+    /// Each window and its period, in the order of the values.
+    pub(super) windows: Vec<(WindowName, String)>,
+}
+
+impl AnswerLabel {
+    pub(super) fn text(&self) -> String {
+        let windows = self.windows.iter().map(|(window, period)| format!("|{window}={period}"));
+        order_letter(self.order).to_string() + &windows.collect::<String>()
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('|');
+        let order = match parts.next()? {
+            "d" => Order::Descending,
+            "a" => Order::Ascending,
+            _ => return None,
+        };
+        let window = |part: &str| {
+            let (name, period) = part.split_once('=')?;
+            Some((WindowName::try_from(name.to_owned()).ok()?, period.to_owned()))
+        };
+        Some(Self { order, windows: parts.map(window).collect::<Option<_>>()? })
+    }
+}
+
+fn order_letter(order: Order) -> char {
+    if order == Order::Descending { 'd' } else { 'a' }
 }
 
 /// The keys of one ranking: a window's period, whole or of a segment.
@@ -88,7 +122,7 @@ impl Board {
             let epoch = &version.epoch;
             keyspace.tagged(TAG, name.as_str(), &format!("{kind}:{epoch}:{window}:{OPEN_PERIOD}:"))
         };
-        let rankings = settings
+        let rankings: Vec<RankingKeys> = settings
             .windows
             .iter()
             .map(|window| RankingKeys {
@@ -100,12 +134,13 @@ impl Board {
                 distinct: key_of("distinct", &window.name),
             })
             .collect();
-        let letter = |order| if order == Order::Descending { 'd' } else { 'a' };
+        let windows = rankings.iter().map(|ranking| (ranking.window.clone(), ranking.period.clone())).collect();
         Self {
             key: board_key(keyspace, &name),
             width: order_key::width(&settings),
             sub_width: order_key::sub_width(&settings),
-            directions: settings.subscores.iter().map(|column| letter(column.order)).collect(),
+            directions: settings.subscores.iter().map(|column| order_letter(column.order)).collect(),
+            label: AnswerLabel { order: settings.order, windows },
             rankings,
             keyspace: keyspace.clone(),
             name,

@@ -1,13 +1,12 @@
 //! What reads of a ranking ask for and give.
 
-use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::types::{Limit, Member, Metadata, Radius, Score, Timestamp, WindowName};
+use crate::types::{Limit, Member, Metadata, Radius, Score, Timestamp, WindowName, read_choice};
 
 /// How equal rows share ranks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "snake_case")]
 pub enum Ranking {
     /// 1, 2, 3, 4: every entry has a rank of its own.
     #[default]
@@ -17,6 +16,8 @@ pub enum Ranking {
     /// 1, 2, 2, 3: equal rows share a rank, and the next one follows.
     Dense,
 }
+
+read_choice!(Ranking { Ordinal = "ordinal", Competition = "competition", Dense = "dense" });
 
 impl Ranking {
     /// Its name in scripts and queries.
@@ -90,6 +91,8 @@ pub struct Page {
     pub total: u64,
     /// The 0-based place asked for: of the member, of the score, or of the first entry.
     pub asked: u64,
+    /// The rank that the score asked for would have; 0 where none was asked for.
+    pub asked_rank: u64,
     /// The 0-based place of the first entry given.
     pub from: u64,
     /// The entries, best first.

@@ -77,8 +77,8 @@ async fn call(store: &LeaderboardStore, group: Vec<Waiting>) {
     let rows: Vec<&Row> = group.iter().map(|waiting| &waiting.row).collect();
     let outcome = store.submit(&first.board, &rows, WantedRanks::NewAndPrevious, None).await;
     let answers: Vec<Answer> = match outcome {
-        Ok(Versioned::Current((results, _))) => {
-            results.into_iter().map(|result| Ok(Versioned::Current(result))).collect()
+        Ok(Versioned::Current(answered)) => {
+            answered.results.into_iter().map(|result| Ok(Versioned::Current(result))).collect()
         }
         Ok(Versioned::Stale) => group.iter().map(|_| Ok(Versioned::Stale)).collect(),
         Err(error) => group.iter().map(|_| Err(error.clone())).collect(),

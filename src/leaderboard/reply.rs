@@ -2,9 +2,11 @@
 
 use redis::Value;
 
-use super::board::Board;
+use super::board::{AnswerLabel, Board};
 use super::entry::{Distribution, Entry};
 use super::order_key;
+use super::store::{Answered, Submitted};
+use super::submission::WindowStanding;
 use crate::error::{Error, Result};
 use crate::types::{Member, Metadata, Score, Timestamp};
 
@@ -125,4 +127,58 @@ pub(super) fn distribution(board: &Board, mut reply: Reply) -> Result<Distributi
 /// A moment stored as a text of milliseconds.
 pub(super) fn millis(text: &str) -> Result<Timestamp> {
     text.parse().map(Timestamp::from_millis).map_err(|_| Error::Internal(format!("{text:?} is not a time")))
+}
+
+pub(super) fn label(text: &str) -> Result<AnswerLabel> {
+    AnswerLabel::parse(text).ok_or_else(|| Error::Internal(format!("{text:?} is not a label")))
+}
+
+/// A call's first answer: its label, then the results.
+pub(super) fn first_call(mut reply: Reply) -> Result<Answered> {
+    let text = reply.text()?;
+    let (label_text, note) = text.split_once('\n').unwrap_or((&text, ""));
+    let results = results(&label(label_text)?, reply)?;
+    Ok(Answered { results, note: Some(note.to_owned()) })
+}
+
+pub(super) fn results(label: &AnswerLabel, mut reply: Reply) -> Result<Vec<Submitted>> {
+    let mut read = Vec::new();
+    while !reply.is_empty() {
+        read.push(submitted(label, reply.list()?)?);
+    }
+    Ok(read)
+}
+
+fn submitted(label: &AnswerLabel, mut reply: Reply) -> Result<Submitted> {
+    match reply.text()?.as_str() {
+        "mismatch" => Ok(Submitted::Mismatch),
+        "overflow" => Ok(Submitted::Overflow),
+        "limited" => Ok(Submitted::Limited { retry_after_ms: reply.count()? }),
+        "replayed" => {
+            let first = self::label(&reply.text()?)?;
+            windows(&first, reply, true)
+        }
+        _ => windows(label, reply, false),
+    }
+}
+
+pub(super) fn windows(label: &AnswerLabel, mut reply: Reply, replayed: bool) -> Result<Submitted> {
+    let mut standings = Vec::with_capacity(label.windows.len());
+    let one_based = |place: Option<u64>| place.map(|place| place + 1);
+    for (window, period) in &label.windows {
+        let updated = reply.integer()? == 1;
+        let score = label.order.turned(reply.score()?);
+        let rank = one_based(reply.place()?);
+        let previous = reply.optional_score()?.map(|ranked| label.order.turned(ranked));
+        let previous_rank = one_based(reply.place()?);
+        standings.push(WindowStanding {
+            window: window.clone(),
+            period: period.clone(),
+            score,
+            rank,
+            updated,
+            previous: previous.map(|score| (score, previous_rank)),
+        });
+    }
+    Ok(Submitted::Counted { windows: standings, replayed })
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::error::Fault;
-use crate::types::{Score, WindowName};
+use crate::types::{Score, WindowName, read_choice};
 
 const MAX_SUBSCORES: usize = 4;
 const MAX_SHARDS: u32 = 256;
@@ -13,7 +13,7 @@ const MAX_SUBMISSION_LIMIT: u32 = 1000;
 const MAX_LIMIT_MS: u64 = 30 * 24 * 3600 * 1000;
 
 /// Which scores are better.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
     /// A higher score is better.
@@ -23,8 +23,18 @@ pub enum Order {
     Ascending,
 }
 
+impl Order {
+    /// The score as a ranking keeps it, where the best is always the lowest; and the other way, which is the same.
+    pub(super) fn turned(self, score: Score) -> Score {
+        match self {
+            Self::Descending => score.negated(),
+            Self::Ascending => score,
+        }
+    }
+}
+
 /// What a submission does to the standing score.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Operator {
     /// Keeps the better row.
@@ -37,7 +47,7 @@ pub enum Operator {
 }
 
 /// Who is ahead among equal rows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Ties {
     /// Who reached the row first.
@@ -48,6 +58,10 @@ pub enum Ties {
     /// The lower member id, byte by byte. Such entries keep no `achieved_at`, and need the least memory.
     Member,
 }
+
+read_choice!(Order { Descending = "descending", Ascending = "ascending" });
+read_choice!(Operator { Best = "best", Latest = "latest", Sum = "sum" });
+read_choice!(Ties { Earliest = "earliest", Latest = "latest", Member = "member" });
 
 /// A window of a leaderboard: a ranking of its own that every submission enters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -176,12 +190,9 @@ impl Settings {
         format!("{:?} {:?} {:?} {} [{}]", self.order, self.operator, self.ties, self.shards, columns.join(" "))
     }
 
-    /// The score as the ranking keeps it, where the best is always the lowest; and the other way, which is the same.
+    /// See [`Order::turned`].
     pub(super) fn turned(&self, score: Score) -> Score {
-        match self.order {
-            Order::Descending => score.negated(),
-            Order::Ascending => score,
-        }
+        self.order.turned(score)
     }
 }
 

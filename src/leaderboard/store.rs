@@ -23,6 +23,7 @@ const DIRECTORY_WRITE: &str = include_str!("lua/_directory_write.lua");
 const ENTRY: &str = include_str!("lua/_entry.lua");
 const ENTRY_WRITE: &str = include_str!("lua/_entry_write.lua");
 const STAMP: &str = include_str!("lua/_stamp.lua");
+const RECORD: &str = include_str!("lua/_record.lua");
 const READING: &str = include_str!("lua/_reading.lua");
 
 macro_rules! script {
@@ -33,6 +34,7 @@ macro_rules! script {
     };
 }
 
+script!(RECALL, "recall", Read, RECORD);
 script!(PUT, "put", Store, STAMP);
 script!(DELETE, "delete", Free,);
 script!(
@@ -47,6 +49,7 @@ script!(
     STAMP,
     include_str!("lua/_subscores.lua"),
     include_str!("lua/_submission.lua"),
+    RECORD,
     include_str!("lua/_guards.lua")
 );
 script!(PAGE, "page", Read, ORDER, DIRECTORY, ENTRY, READING);
@@ -78,11 +81,29 @@ pub(super) enum Submitted {
     Overflow,
 }
 
+/// What makes a whole call count once.
+pub(super) struct CallRecord<'a> {
+    pub(super) key: &'a IdempotencyKey,
+    pub(super) fingerprint: &'a Fingerprint,
+    /// Tells the calls of one request apart.
+    pub(super) part: String,
+    /// Kept with the answer, and given back with it.
+    pub(super) note: String,
+}
+
+/// The answer to a call.
+pub(super) struct Answered {
+    pub(super) results: Vec<Submitted>,
+    /// The note of the call that was answered first, where this is its answer again.
+    pub(super) note: Option<String>,
+}
+
 /// A run of raw entries.
 pub(super) struct RawPage {
     pub(super) total: u64,
     pub(super) from: u64,
     pub(super) asked: u64,
+    pub(super) asked_rank: u64,
     pub(super) first_rank: u64,
     pub(super) elements: Vec<(Vec<u8>, Score)>,
     pub(super) metadata: Vec<String>,
@@ -226,13 +247,15 @@ impl LeaderboardStore {
         board: &Board,
         rows: &[&Row],
         ranks: WantedRanks,
-        record: Option<(&IdempotencyKey, &str, &Fingerprint)>,
-    ) -> Result<Versioned<(Vec<Submitted>, bool)>> {
+        record: Option<&CallRecord<'_>>,
+    ) -> Result<Versioned<Answered>> {
         let settings = &board.settings;
-        let record_key = record.map(|(key, part, _)| board.record_key(key, part));
+        let record_keys: Vec<String> = record.map_or(Vec::new(), |record| {
+            vec![board.record_key(record.key, "batch"), board.record_key(record.key, &record.part)]
+        });
         let own_keys: Vec<String> = rows.iter().flat_map(|row| self.row_keys(board, row)).collect();
         let mut keys = vec![board.key.as_str()];
-        keys.extend(record_key.as_deref());
+        keys.extend(record_keys.iter().map(String::as_str));
         keys.extend(board.rankings.iter().flat_map(RankingKeys::all));
         keys.extend(own_keys.iter().map(String::as_str));
         let (limit, per_ms) = settings.submission_limit.map_or((0, 0), |limit| (limit.limit, limit.per_ms));
@@ -253,7 +276,9 @@ impl LeaderboardStore {
                 WantedRanks::NewAndPrevious => "2",
             })
             .number(RECORD_LIFETIME_MS)
-            .arg(record.map_or(&[][..], |(_, _, fingerprint)| fingerprint.as_bytes()));
+            .arg(record.map_or(&[][..], |record| record.fingerprint.as_bytes()))
+            .arg(board.label.text())
+            .arg(record.map_or(String::new(), |record| format!("{}\n{}", board.label.text(), record.note)));
         for row in rows {
             call = call
                 .arg(row.member.as_str())
@@ -263,19 +288,47 @@ impl LeaderboardStore {
                 .arg(row.key.as_ref().map_or(&[][..], |(_, _, fingerprint)| fingerprint.as_bytes()));
         }
         let mut reply = Reply::of(call.run(&self.db).await?)?;
-        let replayed = match reply.text()?.as_str() {
-            "stale" => return Ok(Versioned::Stale),
-            "mismatch" => return Err(Error::IdempotencyMismatch),
-            status => status == "replayed",
-        };
-        let mut submitted = Vec::with_capacity(rows.len());
-        while !reply.is_empty() {
-            submitted.push(read_submitted(board, reply.list()?)?);
+        match reply.text()?.as_str() {
+            "stale" => Ok(Versioned::Stale),
+            "mismatch" => Err(Error::IdempotencyMismatch),
+            "replayed" => Ok(Versioned::Current(reply::first_call(reply)?)),
+            _ => {
+                let results = reply::results(&board.label, reply)?;
+                if results.len() != rows.len() {
+                    return Err(Error::Internal("a call was answered with another number of results".to_owned()));
+                }
+                Ok(Versioned::Current(Answered { results, note: None }))
+            }
         }
-        if submitted.len() != rows.len() {
-            return Err(Error::Internal("a submission was answered with another number of results".to_owned()));
+    }
+
+    /// The first answer to a call, if there was one.
+    pub(super) async fn recall_call(&self, board: &Board, record: &CallRecord<'_>) -> Result<Option<Answered>> {
+        let reply = self.recall(&board.record_key(record.key, &record.part), record.fingerprint).await?;
+        reply.map(reply::first_call).transpose()
+    }
+
+    /// The first answer to a submission with a key, if there was one.
+    pub(super) async fn recall_row(
+        &self,
+        board: &Board,
+        key: &IdempotencyKey,
+        part: &str,
+        fingerprint: &Fingerprint,
+    ) -> Result<Option<Submitted>> {
+        let Some(mut reply) = self.recall(&board.record_key(key, part), fingerprint).await? else { return Ok(None) };
+        let label = reply::label(&reply.text()?)?;
+        reply::windows(&label, reply, true).map(Some)
+    }
+
+    async fn recall(&self, record_key: &str, fingerprint: &Fingerprint) -> Result<Option<Reply>> {
+        let call = RECALL.keys(&[record_key]).arg(fingerprint.as_bytes());
+        let mut reply = Reply::of(call.run(&self.db).await?)?;
+        match reply.text()?.as_str() {
+            "none" => Ok(None),
+            "mismatch" => Err(Error::IdempotencyMismatch),
+            _ => Ok(Some(reply)),
         }
-        Ok(Versioned::Current((submitted, replayed)))
     }
 
     fn row_keys(&self, board: &Board, row: &Row) -> impl Iterator<Item = String> + use<> {
@@ -312,7 +365,8 @@ impl LeaderboardStore {
             "undistinct" => return Ok(Versioned::Current(Read::Undistinct)),
             _ => {}
         }
-        let (total, from, asked, first_rank) = (reply.count()?, reply.count()?, reply.count()?, reply.count()?);
+        let (total, from, asked) = (reply.count()?, reply.count()?, reply.count()?);
+        let (asked_rank, first_rank) = (reply.count()?, reply.count()?);
         let mut run = reply.list()?;
         let mut elements = Vec::new();
         while !run.is_empty() {
@@ -323,7 +377,7 @@ impl LeaderboardStore {
         while !run.is_empty() {
             metadata.push(run.text()?);
         }
-        Ok(Versioned::Current(Read::Answer(RawPage { total, from, asked, first_rank, elements, metadata })))
+        Ok(Versioned::Current(Read::Answer(RawPage { total, from, asked, asked_rank, first_rank, elements, metadata })))
     }
 
     /// Reads the entries of members, `None` for each that has none.
@@ -465,37 +519,6 @@ fn read_call<'a>(script: &'a Script, board: &Board, ranking: &RankingKeys, shown
         .number(board.width as u64)
         .number(board.sub_width as u64)
         .arg(shown.name())
-}
-
-fn read_submitted(board: &Board, mut reply: Reply) -> Result<Submitted> {
-    let replayed = match reply.text()?.as_str() {
-        "mismatch" => return Ok(Submitted::Mismatch),
-        "overflow" => return Ok(Submitted::Overflow),
-        "limited" => return Ok(Submitted::Limited { retry_after_ms: reply.count()? }),
-        status => status == "replayed",
-    };
-    let mut windows = Vec::with_capacity(board.rankings.len());
-    let one_based = |place: Option<u64>| place.map(|place| place + 1);
-    for ranking in &board.rankings {
-        let updated = reply.integer()? == 1;
-        let score = board.settings.turned(reply.score()?);
-        let rank = one_based(reply.place()?);
-        let previous = reply.optional_score()?.map(|ranked| board.settings.turned(ranked));
-        let previous_rank = one_based(reply.place()?);
-        windows.push(WindowStanding {
-            window: ranking.window.clone(),
-            period: ranking.period.clone(),
-            score,
-            rank,
-            updated,
-            previous: previous.map(|score| (score, previous_rank)),
-        });
-        // A first answer from before a window was added has fewer.
-        if reply.is_empty() {
-            break;
-        }
-    }
-    Ok(Submitted::Counted { windows, replayed })
 }
 
 fn operator_name(operator: Operator) -> &'static str {

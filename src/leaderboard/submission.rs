@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::order_key;
@@ -14,23 +14,23 @@ use crate::types::{IdempotencyKey, Member, Metadata, Score, WindowName};
 pub const OPEN_PERIOD: &str = "open";
 
 /// A member's score for a leaderboard.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Submission {
     /// Whose score it is.
     pub member: Member,
     /// The score.
     pub score: Score,
     /// The further columns by name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub subscores: BTreeMap<String, Score>,
     /// What belongs to the score.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
     /// What describes the member.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub segments: BTreeMap<String, String>,
     /// The periods that it is meant for, by window.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub if_period: BTreeMap<String, String>,
     /// Makes it count once.
     #[serde(skip)]
@@ -96,14 +96,18 @@ impl Submission {
         if let Some((window, period)) = self.if_period.iter().find(|(_, period)| *period != OPEN_PERIOD) {
             return Err(Error::PeriodClosed { window: window.clone(), period: period.clone() });
         }
-        let fingerprint = |key: &IdempotencyKey| (key.clone(), part, Fingerprint::of(part, std::iter::once(self)));
         Ok(Row {
             member: self.member.clone(),
             ranked: settings.turned(self.score),
             sub_key: order_key::encode_subscores(&subscores, settings),
             metadata: self.metadata.clone(),
-            key: self.key.as_ref().map(fingerprint),
+            key: self.key.as_ref().map(|key| (key.clone(), part, self.fingerprint(part))),
         })
+    }
+
+    /// The fingerprint of the submission as a request of this kind.
+    pub(super) fn fingerprint(&self, part: &str) -> Fingerprint {
+        Fingerprint::of(part, std::iter::once(self))
     }
 
     /// The subscores in the order of the columns.

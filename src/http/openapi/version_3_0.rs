@@ -1,4 +1,5 @@
-//! The document as OpenAPI 3.0.3, which has no null type, no type lists and no licence identifiers.
+//! The document as OpenAPI 3.0.3, which has no null type, no type lists, no property names and no licence
+//! identifiers.
 
 use serde_json::{Value, json};
 
@@ -16,6 +17,9 @@ fn rewrite(value: &mut Value) {
         Value::Object(_) => {
             nullable_type(value);
             nullable_choice(value);
+            if let Some(object) = value.as_object_mut() {
+                object.remove("propertyNames");
+            }
             // Roles of a bearer scheme are new in 3.1.
             if let Some(roles) = value.get_mut("token").filter(|token| token.is_array()) {
                 *roles = json!([]);

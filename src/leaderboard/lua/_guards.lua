@@ -1,18 +1,4 @@
--- Part: what is looked at before a submission counts.
-
--- The first answer, marked as replayed, { 'mismatch' } where the record is of another request, or nil.
-local function recall(record, fingerprint)
-  local stored = redis.call('GET', record)
-  if not stored then return nil end
-  local first = cmsgpack.unpack(stored)
-  if first[1] ~= fingerprint then return { 'mismatch' } end
-  first[2][1] = 'replayed'
-  return first[2]
-end
-
-local function remember(record, fingerprint, answer, lifetime)
-  redis.call('SET', record, cmsgpack.pack({ fingerprint, answer }), 'PX', lifetime)
-end
+-- Part: what a leaderboard limits.
 
 -- The submission limit: a log of the times of the last `limit` submissions, so that no window holds more. Gives the
 -- refusal, or nil with the time logged where `count` says so.

@@ -20,6 +20,13 @@ local function shared_rank(r, ranking, element, score, place, sub_width)
   return redis.call('ZRANK', r.distinct, distinct_entry(score, sub_key)) or -1
 end
 
+-- The 1-based rank that a score would have, for which there need be no entry; `place` is where it would stand.
+local function rank_of_score(r, ranking, score, place)
+  if ranking == 'ordinal' then return place + 1 end
+  if ranking == 'competition' then return lower_bound(r.rank, score, '') + 1 end
+  return math.max(1, lower_bound(r.distinct, score, ''))
+end
+
 local function metadata_of(r, entries, width)
   if #entries == 0 or redis.call('EXISTS', r.meta) == 0 then return {} end
   local members = {}

@@ -4,15 +4,15 @@
 --         5 mode: 'offset' (6 offset, 7 limit) | 'after' (6 score, 7 ZSET member, 8 limit)
 --               | 'member' (6 member, 7 radius) | 'score' (6 score, 7 radius, 8 '1' = ahead of equal scores)
 --   Gives { 'stale' } | { 'absent' } | { 'undistinct' } (dense ranks need distinct.lua first)
---         | { 'ok', total, place of the first entry, place asked for, shared rank of the first entry,
---         { ZSET member, score, … }, { metadata or '' of each, if any } }; places are 0-based
+--         | { 'ok', total, place of the first entry, place asked for, rank asked for (mode score),
+--         shared rank of the first entry, { ZSET member, score, … }, { metadata or '' of each, if any } }; places are 0-based
 local mode, width, sub_width = ARGV[5], tonumber(ARGV[2]), tonumber(ARGV[3])
 local r = { rank = KEYS[2], ids = KEYS[3], meta = KEYS[4], distinct = KEYS[5] }
 if redis.call('HGET', KEYS[1], 'version') ~= ARGV[1] then return { 'stale' } end
 local total = redis.call('ZCARD', r.rank)
 if ARGV[4] == 'dense' and total > 0 and not distinct_ready(r.distinct) then return { 'undistinct' } end
 
-local from, to, asked, found
+local from, to, asked, found, asked_rank
 if mode == 'offset' then
   from = tonumber(ARGV[6])
   to, asked = from + tonumber(ARGV[7]) - 1, from
@@ -27,6 +27,7 @@ elseif mode == 'member' then
 else
   asked = redis.call('ZCOUNT', r.rank, '-inf', (ARGV[8] == '1' and '(' or '') .. ARGV[6])
   from, to = math.max(0, asked - ARGV[7]), asked + ARGV[7] - 1
+  asked_rank = rank_of_score(r, ARGV[4], ARGV[6], asked)
 end
 
 local entries = {}
@@ -36,4 +37,4 @@ elseif to >= from then
   entries = redis.call('ZRANGE', r.rank, from, to, 'WITHSCORES')
 end
 local shared = shared_rank(r, ARGV[4], entries[1], entries[2], from, sub_width)
-return { 'ok', total, from, asked, shared, entries, metadata_of(r, entries, width) }
+return { 'ok', total, from, asked, asked_rank or 0, shared, entries, metadata_of(r, entries, width) }

@@ -1,19 +1,20 @@
 -- Submits scores to a leaderboard: each enters every ranking given, or changes nothing.
---   KEYS  1 board, then the call's idempotency record (if it has a fingerprint), then for each ranking: rank ids meta
---         distinct, then for each submission: its idempotency record (if it has a fingerprint), its limit log (if there
---         is a limit)
+--   KEYS  1 board, then for a call with a fingerprint: its head record, its own record; then for each ranking: rank ids
+--         meta distinct; then for each submission: its record (if it has a fingerprint), its limit log (if limited)
 --   ARGV  1 board version  2 now µs ('' = server time)  3 operator  4 ties  5 subscore directions ('d'/'a' each)
 --         6 max entries (0 = all)  7 submission limit (0 = none)  8 limit window µs  9 rankings  10 ranks (0 none,
---         1 new, 2 new and previous)  11 record lifetime ms  12 fingerprint of the call ('' = none), then for each
---         submission: member, score, sub key, metadata ('' = none), fingerprint ('' = none)
---   Gives { 'stale' } | { 'mismatch' } | { 'ok' | 'replayed', a result for each submission }, which is { 'ok' |
---         'replayed', for each ranking: updated, score, rank, previous score, previous rank } | { 'mismatch' } |
---         { 'limited', retry ms } | { 'overflow' }
+--         1 new, 2 new and previous)  11 record lifetime ms  12 fingerprint of the call ('' = none)  13 label
+--         14 label of the call, then for each submission: member, score, sub key, metadata, fingerprint ('' = none)
+--   Gives { 'stale' } | { 'mismatch' } | { 'ok', a result for each submission } | { 'replayed', label of the call, … }; a
+--         result is { 'ok', for each ranking: updated, score, rank, previous score, previous rank } | { 'replayed',
+--         label, … } | { 'mismatch' } | { 'limited', retry ms } | { 'overflow' }
 local board = redis.call('HMGET', KEYS[1], 'version', 'stamp')
 if board[1] ~= ARGV[1] then return { 'stale' } end
-local call_record, next_key = nil, 2
+local head, call_record, next_key = nil, nil, 2
 if ARGV[12] ~= '' then
-  call_record, next_key = KEYS[2], 3
+  head, call_record, next_key = KEYS[2], KEYS[3], 4
+  local begun = recall(head, ARGV[12])
+  if begun and begun[1] == 'mismatch' then return begun end
   local first_answer = recall(call_record, ARGV[12])
   if first_answer then return first_answer end
 end
@@ -33,7 +34,7 @@ for i = 1, tonumber(ARGV[9]) do
 end
 
 local results, counted = { 'ok' }, false
-for i = 13, #ARGV, 5 do
+for i = 15, #ARGV, 5 do
   local fingerprint, record, log, result, changed = ARGV[i + 4], nil, nil, nil, false
   if fingerprint ~= '' then record, next_key = KEYS[next_key], next_key + 1 end
   if limit > 0 then log, next_key = KEYS[next_key], next_key + 1 end
@@ -45,7 +46,7 @@ for i = 13, #ARGV, 5 do
     if result[1] == 'ok' then
       counted = true
       if log then limited(log, limit, limit_us, now, true) end
-      if record then remember(record, fingerprint, result, lifetime) end
+      if record then remember(record, fingerprint, ARGV[13], result, lifetime) end
     end
   end
   results[#results + 1] = result
@@ -53,5 +54,8 @@ end
 if stamp > first and shape.ties ~= 'member' then
   redis.call('HSET', KEYS[1], 'stamp', string.format('%.0f', stamp - 1))
 end
-if call_record and counted then remember(call_record, ARGV[12], results, lifetime) end
+if call_record and counted then
+  remember(head, ARGV[12], '', {}, lifetime)
+  remember(call_record, ARGV[12], ARGV[14], results, lifetime)
+end
 return results

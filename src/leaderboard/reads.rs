@@ -1,0 +1,249 @@
+//! Reading rankings.
+
+use std::collections::BTreeSet;
+
+use super::board::{Board, RankingKeys};
+use super::cursor::{self, Position};
+use super::entry::{Distribution, Entry, Lookup, Page, Ranking, Span, Start, View};
+use super::settings::Ties;
+use super::store::{Found, RawPage, Read, Versioned};
+use super::{Leaderboards, MOST_TRIES, changing, reply};
+use crate::error::{Error, Result};
+use crate::types::{LeaderboardName, Limit, Member, Radius, Score, WindowName};
+
+/// Members looked up in one script call.
+const LOOKUP_CHUNK: usize = 200;
+
+impl Leaderboards {
+    /// A run of entries, best first.
+    ///
+    /// # Errors
+    ///
+    /// `NoLeaderboard`, `NoWindow`, `NoPeriod`; `Malformed` for a cursor of another list.
+    pub async fn rankings(&self, name: &LeaderboardName, view: &View, start: &Start, limit: Limit) -> Result<Page> {
+        self.on_current(name, false, async |board| {
+            let ranking = pick(board, view)?;
+            let span = match start {
+                Start::Offset(offset) => Span::Offset { offset: *offset, limit },
+                Start::Cursor(text) => {
+                    let Position { ranked, element } = cursor::decode(&board.cursor_context(ranking), text)?;
+                    Span::After { ranked, element, limit }
+                }
+            };
+            self.page(board, ranking, view.ranking, &span).await?.present(|| no_entry(name))
+        })
+        .await
+    }
+
+    /// The entry of a member, as a page of one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Leaderboards::rankings`]; `NoMember`.
+    pub async fn member(&self, name: &LeaderboardName, member: &Member, view: &View) -> Result<Page> {
+        self.around_member(name, member, view, 0).await
+    }
+
+    /// The entries around a member, up to `radius` on each side.
+    ///
+    /// # Errors
+    ///
+    /// As [`Leaderboards::member`].
+    pub async fn around_member(
+        &self,
+        name: &LeaderboardName,
+        member: &Member,
+        view: &View,
+        radius: u32,
+    ) -> Result<Page> {
+        self.on_current(name, false, async |board| {
+            let span = Span::Member { member: member.clone(), radius };
+            let absent = || Error::NoMember { leaderboard: name.clone(), member: member.clone() };
+            self.page(board, pick(board, view)?, view.ranking, &span).await?.present(absent)
+        })
+        .await
+    }
+
+    /// Where a score would stand if it were submitted now, and the entries around that place.
+    ///
+    /// # Errors
+    ///
+    /// As [`Leaderboards::rankings`].
+    pub async fn around_score(
+        &self,
+        name: &LeaderboardName,
+        score: Score,
+        view: &View,
+        radius: Radius,
+    ) -> Result<Page> {
+        self.on_current(name, false, async |board| {
+            let span = Span::Score {
+                ranked: board.settings.turned(score),
+                ahead_of_equals: board.settings.ties == Ties::Latest,
+                radius,
+            };
+            self.page(board, pick(board, view)?, view.ranking, &span).await?.present(|| no_entry(name))
+        })
+        .await
+    }
+
+    /// The entries of the members asked for, best first, and who has none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Leaderboards::rankings`].
+    pub async fn lookup(&self, name: &LeaderboardName, members: &[Member], view: &View) -> Result<Lookup> {
+        let mut seen = BTreeSet::new();
+        let wanted: Vec<Member> = members.iter().filter(|member| seen.insert(*member)).cloned().collect();
+        self.on_current(name, false, async |board| {
+            let ranking = pick(board, view)?;
+            let mut found: Vec<Found> = Vec::new();
+            let mut missing = Vec::new();
+            for chunk in wanted.chunks(LOOKUP_CHUNK) {
+                let looked_up = self.lookup_chunk(board, ranking, view.ranking, chunk).await?;
+                let Versioned::Current(rows) = looked_up else { return Ok(Versioned::Stale) };
+                for (member, row) in chunk.iter().zip(rows) {
+                    match row {
+                        Some(row) => found.push(row),
+                        None => missing.push(member.clone()),
+                    }
+                }
+            }
+            found.sort_by(|a, b| a.ranked.value().total_cmp(&b.ranked.value()).then_with(|| a.element.cmp(&b.element)));
+            let entries: Result<Vec<Entry>> = found
+                .into_iter()
+                .map(|row| {
+                    let rank = if view.ranking == Ranking::Ordinal { row.place + 1 } else { row.rank };
+                    Ok(Entry { rank, ..reply::entry(board, &row.element, row.ranked, Some(row.metadata))? })
+                })
+                .collect();
+            Ok(Versioned::Current(Lookup { columns: columns(board), entries: entries?, missing }))
+        })
+        .await
+    }
+
+    async fn lookup_chunk(
+        &self,
+        board: &Board,
+        ranking: &RankingKeys,
+        shown: Ranking,
+        members: &[Member],
+    ) -> Result<Versioned<Vec<Option<Found>>>> {
+        for _ in 0..MOST_TRIES {
+            match self.store.lookup(board, ranking, shown, members).await? {
+                Versioned::Stale => return Ok(Versioned::Stale),
+                Versioned::Current(Read::Answer(rows)) => return Ok(Versioned::Current(rows)),
+                Versioned::Current(Read::Undistinct | Read::Absent) => {
+                    self.store.build_distinct(board, ranking).await?;
+                }
+            }
+        }
+        Err(changing(&board.name))
+    }
+
+    /// How the scores are spread over so many buckets of equal width.
+    ///
+    /// # Errors
+    ///
+    /// As [`Leaderboards::rankings`].
+    pub async fn distribution(&self, name: &LeaderboardName, view: &View, buckets: u32) -> Result<Distribution> {
+        self.on_current(name, false, async |board| self.store.distribution(board, pick(board, view)?, buckets).await)
+            .await
+    }
+
+    async fn page(
+        &self,
+        board: &Board,
+        ranking: &RankingKeys,
+        shown: Ranking,
+        span: &Span,
+    ) -> Result<Versioned<Option<Page>>> {
+        for _ in 0..MOST_TRIES {
+            match self.store.page(board, ranking, shown, span).await? {
+                Versioned::Stale => return Ok(Versioned::Stale),
+                Versioned::Current(Read::Absent) => return Ok(Versioned::Current(None)),
+                Versioned::Current(Read::Undistinct) => {
+                    self.store.build_distinct(board, ranking).await?;
+                }
+                Versioned::Current(Read::Answer(raw)) => {
+                    return Ok(Versioned::Current(Some(to_page(board, ranking, shown, raw)?)));
+                }
+            }
+        }
+        Err(changing(&board.name))
+    }
+}
+
+impl Versioned<Option<Page>> {
+    fn present(self, absent: impl FnOnce() -> Error) -> Result<Versioned<Page>> {
+        match self {
+            Self::Stale => Ok(Versioned::Stale),
+            Self::Current(Some(page)) => Ok(Versioned::Current(page)),
+            Self::Current(None) => Err(absent()),
+        }
+    }
+}
+
+fn no_entry(name: &LeaderboardName) -> Error {
+    Error::Internal(format!("a run of entries of `{name}` was not found"))
+}
+
+fn columns(board: &Board) -> Vec<WindowName> {
+    board.settings.subscores.iter().map(|column| column.name.clone()).collect()
+}
+
+/// The ranking that a view shows.
+fn pick<'a>(board: &'a Board, view: &View) -> Result<&'a RankingKeys> {
+    if view.segment.is_some() {
+        return Err(Error::invalid("segment", "this leaderboard has no segments"));
+    }
+    let ranking = match &view.window {
+        None => board.rankings.first(),
+        Some(window) => board.rankings.iter().find(|ranking| ranking.window == *window),
+    };
+    let ranking = ranking.ok_or_else(|| Error::NoWindow {
+        leaderboard: board.name.clone(),
+        window: view.window.as_ref().map_or(String::new(), ToString::to_string),
+    })?;
+    match &view.period {
+        Some(period) if *period != ranking.period => {
+            Err(Error::NoPeriod { window: ranking.window.to_string(), period: period.clone() })
+        }
+        Some(_) | None => Ok(ranking),
+    }
+}
+
+fn to_page(board: &Board, ranking: &RankingKeys, shown: Ranking, raw: RawPage) -> Result<Page> {
+    let mut entries: Vec<Entry> = Vec::with_capacity(raw.elements.len());
+    let last = raw.elements.last().map(|(element, ranked)| Position { ranked: *ranked, element: element.clone() });
+    let mut metadata = raw.metadata.into_iter();
+    for (place, (element, ranked)) in (raw.from..).zip(raw.elements) {
+        let mut entry = reply::entry(board, &element, ranked, metadata.next())?;
+        entry.rank = match entries.last() {
+            None => raw.first_rank,
+            Some(above) => {
+                let equal = above.score == entry.score && above.subscores == entry.subscores;
+                match shown {
+                    Ranking::Ordinal => place + 1,
+                    Ranking::Competition | Ranking::Dense if equal => above.rank,
+                    Ranking::Competition => place + 1,
+                    Ranking::Dense => above.rank + 1,
+                }
+            }
+        };
+        entries.push(entry);
+    }
+    let more = raw.from + (entries.len() as u64) < raw.total;
+    let context = board.cursor_context(ranking);
+    Ok(Page {
+        window: ranking.window.clone(),
+        period: ranking.period.clone(),
+        columns: columns(board),
+        total: raw.total,
+        asked: raw.asked,
+        asked_rank: raw.asked_rank,
+        from: raw.from,
+        entries,
+        next_cursor: last.filter(|_| more).map(|position| cursor::encode(&context, &position)),
+    })
+}

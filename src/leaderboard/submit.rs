@@ -1,0 +1,235 @@
+//! Submitting scores: the rules, the merging, the first answers of requests that come again.
+
+use serde::{Deserialize, Serialize};
+
+use super::board::Board;
+use super::merge::Merger;
+use super::store::{Answered, CallRecord, Submitted, Versioned};
+use super::submission::{Fingerprint, Row, Standing, Submission, WantedRanks};
+use super::{CHUNK, Leaderboards, MOST_TRIES, changing};
+use crate::error::{Error, Fault, Result};
+use crate::types::{IdempotencyKey, LeaderboardName, Member};
+
+impl Leaderboards {
+    /// Submits one score; with a key, once.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` where the submission breaks the leaderboard's rules, `PeriodClosed`, `SubmissionLimit`,
+    /// `IdempotencyMismatch`; `NoLeaderboard` without auto-creation.
+    pub async fn submit(&self, name: &LeaderboardName, submission: &Submission) -> Result<Standing> {
+        for _ in 0..MOST_TRIES {
+            let board = self.find_or_create(name).await?;
+            let row = match self.row_or_first_answer(&board, submission, "one").await? {
+                Ok(row) => row,
+                Err(first) => return standing(&board, submission.member.clone(), first),
+            };
+            let merger = self.merger.get_or_init(|| Merger::start(self.store.clone()));
+            match merger.submit(&board, row).await? {
+                Versioned::Stale => self.boards.invalidate(name),
+                Versioned::Current(result) => return standing(&board, submission.member.clone(), result),
+            }
+        }
+        Err(changing(name))
+    }
+
+    /// The row of a submission. One that breaks the rules of today may have counted under those of yesterday: then its
+    /// first answer.
+    async fn row_or_first_answer(
+        &self,
+        board: &Board,
+        submission: &Submission,
+        part: &'static str,
+    ) -> Result<std::result::Result<Row, Submitted>> {
+        let error = match submission.to_row(&board.settings, part) {
+            Ok(row) => return Ok(Ok(row)),
+            Err(error) => error,
+        };
+        let Some(key) = &submission.key else { return Err(error) };
+        let first = self.store.recall_row(board, key, part, &submission.fingerprint(part)).await?;
+        first.map(Err).ok_or(error)
+    }
+
+    /// Submits many scores, each for itself; with a key for the whole, once.
+    ///
+    /// The results stand in the order of the items; an item that could not be read keeps its error.
+    ///
+    /// # Errors
+    ///
+    /// `NoLeaderboard` without auto-creation, `IdempotencyMismatch` for the key of the whole, and those of the store where
+    /// they met every item.
+    pub async fn submit_many(
+        &self,
+        name: &LeaderboardName,
+        items: Vec<Result<Submission>>,
+        ranks: WantedRanks,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<Vec<Result<Standing>>> {
+        let whole = key.map(|key| {
+            let readable = items.iter().filter_map(|item| item.as_ref().ok());
+            (key, Fingerprint::of(&format!("{} {ranks:?}", items.len()), readable))
+        });
+        self.find_or_create(name).await?;
+        let mut results = Vec::with_capacity(items.len());
+        let mut store_error = None;
+        for (number, chunk) in items.chunks(CHUNK).enumerate() {
+            let record = whole.as_ref().map(|(key, fingerprint)| CallRecord {
+                key,
+                fingerprint,
+                part: format!("batch{number}"),
+                note: String::new(),
+            });
+            match self.submit_chunk(name, chunk, ranks, record).await {
+                Ok(done) => results.extend(done),
+                Err(error @ (Error::IdempotencyMismatch | Error::NoLeaderboard(_))) => return Err(error),
+                Err(error) => {
+                    results.extend(chunk.iter().map(|_| Err(error.clone())));
+                    store_error = Some(error);
+                }
+            }
+        }
+        match store_error {
+            Some(error) if results.iter().all(Result::is_err) => Err(error),
+            Some(_) | None => Ok(results),
+        }
+    }
+
+    async fn submit_chunk(
+        &self,
+        name: &LeaderboardName,
+        items: &[Result<Submission>],
+        ranks: WantedRanks,
+        mut record: Option<CallRecord<'_>>,
+    ) -> Result<Vec<Result<Standing>>> {
+        for _ in 0..MOST_TRIES {
+            let board = self.find_or_create(name).await?;
+            let mut results: Vec<Option<Result<Standing>>> = Vec::with_capacity(items.len());
+            let mut rows: Vec<(usize, Row)> = Vec::with_capacity(items.len());
+            for (place, item) in items.iter().enumerate() {
+                let row = match item {
+                    Ok(submission) => self.row_or_first_answer(&board, submission, "item").await,
+                    Err(error) => Err(error.clone()),
+                };
+                results.push(match (row, item) {
+                    (Ok(Ok(row)), _) => {
+                        rows.push((place, row));
+                        None
+                    }
+                    (Ok(Err(first)), Ok(submission)) => Some(standing(&board, submission.member.clone(), first)),
+                    (Ok(Err(_)), Err(error)) => Some(Err(error.clone())),
+                    (Err(error), _) => Some(Err(error)),
+                });
+            }
+            let good: Vec<&Row> = rows.iter().map(|(_, row)| row).collect();
+            let places: Vec<usize> = rows.iter().map(|(place, _)| *place).collect();
+            if let Some(record) = &mut record {
+                record.note = Note::of(&places, &results).text()?;
+            }
+            let answered = match &record {
+                _ if !good.is_empty() => match self.store.submit(&board, &good, ranks, record.as_ref()).await? {
+                    Versioned::Current(answered) => Some(answered),
+                    Versioned::Stale => {
+                        self.boards.invalidate(name);
+                        continue;
+                    }
+                },
+                Some(record) => self.store.recall_call(&board, record).await?,
+                None => None,
+            };
+            if let Some(answered) = answered {
+                settle(&board, items, &mut results, &places, answered)?;
+            }
+            let unanswered = || Err(Error::Internal(format!("an item of a batch for `{name}` was not answered")));
+            return Ok(results.into_iter().map(|result| result.unwrap_or_else(unanswered)).collect());
+        }
+        Err(changing(name))
+    }
+}
+
+/// What is kept with the answer to a call of a batch, so that it can be given again under other settings.
+#[derive(Serialize, Deserialize)]
+struct Note {
+    /// The items that the results belong to.
+    places: Vec<usize>,
+    /// The items that were refused by the settings.
+    refused: Vec<(usize, Refusal)>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Refusal {
+    Faults(Vec<(String, String)>),
+    PeriodClosed(String, String),
+}
+
+impl Note {
+    fn of(places: &[usize], results: &[Option<Result<Standing>>]) -> Self {
+        let refused = results.iter().enumerate().filter_map(|(place, result)| match result {
+            Some(Err(Error::Invalid(faults))) => {
+                let faults = faults.iter().map(|fault| (fault.pointer.clone(), fault.detail.clone()));
+                Some((place, Refusal::Faults(faults.collect())))
+            }
+            Some(Err(Error::PeriodClosed { window, period })) => {
+                Some((place, Refusal::PeriodClosed(window.clone(), period.clone())))
+            }
+            Some(_) | None => None,
+        });
+        Self { places: places.to_vec(), refused: refused.collect() }
+    }
+
+    fn text(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(|error| Error::Internal(format!("a note has no JSON: {error}")))
+    }
+
+    fn read(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|error| Error::Internal(format!("a note cannot be read: {error}")))
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Faults(faults) => {
+                Self::Invalid(faults.into_iter().map(|(pointer, detail)| Fault::new(pointer, detail)).collect())
+            }
+            Refusal::PeriodClosed(window, period) => Self::PeriodClosed { window, period },
+        }
+    }
+}
+
+/// Puts the answers of a call where their items stand: those of this call, or those of the first one.
+fn settle(
+    board: &Board,
+    items: &[Result<Submission>],
+    results: &mut [Option<Result<Standing>>],
+    places: &[usize],
+    answered: Answered,
+) -> Result<()> {
+    let replayed = answered.note.is_some();
+    let note = match answered.note {
+        Some(text) => Note::read(&text)?,
+        None => Note { places: places.to_vec(), refused: Vec::new() },
+    };
+    for (place, submitted) in note.places.into_iter().zip(answered.results) {
+        let (Some(slot), Some(Ok(item))) = (results.get_mut(place), items.get(place)) else { continue };
+        let answer = standing(board, item.member.clone(), submitted);
+        *slot = Some(answer.map(|standing| Standing { replayed: standing.replayed || replayed, ..standing }));
+    }
+    for (place, refusal) in note.refused {
+        if let Some(slot) = results.get_mut(place) {
+            *slot = Some(Err(refusal.into()));
+        }
+    }
+    Ok(())
+}
+
+fn standing(board: &Board, member: Member, result: Submitted) -> Result<Standing> {
+    match result {
+        Submitted::Counted { windows, replayed } => Ok(Standing { member, windows, replayed }),
+        Submitted::Mismatch => Err(Error::IdempotencyMismatch),
+        Submitted::Overflow => Err(Error::invalid("/score", "the sum would leave the range of a double")),
+        Submitted::Limited { retry_after_ms } => {
+            let (limit, per_ms) = board.settings.submission_limit.map_or((0, 0), |limit| (limit.limit, limit.per_ms));
+            Err(Error::SubmissionLimit { member, limit, per_ms, retry_after_ms })
+        }
+    }
+}
