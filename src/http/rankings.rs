@@ -141,8 +141,8 @@ view_parameters! {
         #[serde(default)]
         #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 50, nullable = false)]
         limit: Limit,
-        /// How many entries to pass over.
-        #[param(minimum = 0, maximum = 4_503_599_627_370_496_u64, default = 0, nullable = false)]
+        /// How many entries to pass over; none by default.
+        #[param(minimum = 0, maximum = 4_503_599_627_370_496_u64, nullable = false)]
         offset: Option<u64>,
         /// `next_cursor` of the page before, instead of an offset: entries that did not move are then neither repeated
         /// nor skipped.

@@ -88,11 +88,12 @@ pub struct StandingView {
     #[schema(value_type = f64, example = 1500)]
     score: Score,
     /// The rank in the first window; `null` where `max_entries` keeps the entry out.
-    #[schema(example = 1, minimum = 1)]
+    #[schema(required, example = 1, minimum = 1)]
     rank: Option<u64>,
     /// Whether the submission changed the entry.
     updated: bool,
     /// What stood before; `null` for the member's first entry.
+    #[schema(required)]
     previous: Option<PreviousView>,
     /// The same for each window by name.
     windows: BTreeMap<String, WindowStandingView>,
@@ -106,7 +107,7 @@ pub struct PreviousView {
     #[schema(value_type = f64)]
     score: Score,
     /// The rank.
-    #[schema(minimum = 1)]
+    #[schema(required, minimum = 1)]
     rank: Option<u64>,
 }
 
@@ -121,7 +122,7 @@ pub struct WindowStandingView {
     #[schema(value_type = f64)]
     score: Score,
     /// The rank; `null` where `max_entries` keeps the entry out.
-    #[schema(minimum = 1)]
+    #[schema(required, minimum = 1)]
     rank: Option<u64>,
     /// Whether the submission changed the entry.
     updated: bool,

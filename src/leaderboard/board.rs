@@ -150,6 +150,11 @@ impl Board {
         }
     }
 
+    /// Whether both are the same leaderboard with the same settings.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.version == other.version && self.key == other.key
+    }
+
     /// The idempotency record of a key; `part` tells the calls of one request apart.
     pub(super) fn record_key(&self, key: &IdempotencyKey, part: &str) -> String {
         let epoch = &self.version.epoch;
@@ -164,7 +169,8 @@ impl Board {
 
     /// What cursors of one of its rankings are bound to.
     pub(super) fn cursor_context(&self, ranking: &RankingKeys) -> String {
-        ranking.rank.clone()
+        // An emptied leaderboard may sort another way than the one that the cursor was given for.
+        format!("{} {}", ranking.rank, self.settings.fixed_part())
     }
 
     /// The keys of the rankings that `other`, an older or newer self, does not have.

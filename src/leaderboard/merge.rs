@@ -59,10 +59,11 @@ async fn run(store: LeaderboardStore, mut receiver: mpsc::Receiver<Waiting>) {
     while receiver.recv_many(&mut arrived, CHUNK).await > 0 {
         let mut groups: Vec<Vec<Waiting>> = Vec::new();
         for waiting in arrived.drain(..) {
-            match groups
-                .iter_mut()
-                .find(|group| group.first().is_some_and(|first| Arc::ptr_eq(&first.board, &waiting.board)))
-            {
+            match groups.iter_mut().find(|group| {
+                group
+                    .first()
+                    .is_some_and(|first| Arc::ptr_eq(&first.board, &waiting.board) || first.board.is(&waiting.board))
+            }) {
                 Some(group) => group.push(waiting),
                 None => groups.push(vec![waiting]),
             }

@@ -227,6 +227,27 @@ impl Leaderboards {
         Err(changing(name))
     }
 
+    /// Whether an error comes of settings that another instance has changed meanwhile. The cache then has the new ones.
+    async fn is_overtaken(&self, board: &Board, error: &Error) -> Result<bool> {
+        let of_settings = matches!(
+            error,
+            Error::Invalid(_)
+                | Error::NoWindow { .. }
+                | Error::NoPeriod { .. }
+                | Error::PeriodClosed { .. }
+                | Error::Malformed(_)
+        );
+        if !of_settings {
+            return Ok(false);
+        }
+        let current = self.store.load(&board.name).await?;
+        let overtaken = !current.as_ref().is_some_and(|current| current.is(board));
+        if overtaken {
+            self.boards.invalidate(&board.name);
+        }
+        Ok(overtaken)
+    }
+
     /// Runs `call` with the leaderboard as it is cached, and again with what the store has where that has changed.
     async fn on_current<T>(
         &self,
@@ -236,9 +257,11 @@ impl Leaderboards {
     ) -> Result<T> {
         for _ in 0..MOST_TRIES {
             let board = if create { self.find_or_create(name).await? } else { self.find(name).await? };
-            match call(&board).await? {
-                Versioned::Current(answer) => return Ok(answer),
-                Versioned::Stale => self.boards.invalidate(name),
+            match call(&board).await {
+                Ok(Versioned::Current(answer)) => return Ok(answer),
+                Ok(Versioned::Stale) => self.boards.invalidate(name),
+                Err(error) if self.is_overtaken(&board, &error).await? => {}
+                Err(error) => return Err(error),
             }
         }
         Err(changing(name))

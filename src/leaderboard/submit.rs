@@ -20,9 +20,11 @@ impl Leaderboards {
     pub async fn submit(&self, name: &LeaderboardName, submission: &Submission) -> Result<Standing> {
         for _ in 0..MOST_TRIES {
             let board = self.find_or_create(name).await?;
-            let row = match self.row_or_first_answer(&board, submission, "one").await? {
-                Ok(row) => row,
-                Err(first) => return standing(&board, submission.member.clone(), first),
+            let row = match self.row_or_first_answer(&board, submission, "one").await {
+                Ok(Ok(row)) => row,
+                Ok(Err(first)) => return standing(&board, submission.member.clone(), first),
+                Err(error) if self.is_overtaken(&board, &error).await? => continue,
+                Err(error) => return Err(error),
             };
             let merger = self.merger.get_or_init(|| Merger::start(self.store.clone()));
             match merger.submit(&board, row).await? {
@@ -94,6 +96,34 @@ impl Leaderboards {
         }
     }
 
+    /// The rows of the items that the settings let in, each with its place, and the results of the others.
+    async fn rows(
+        &self,
+        board: &Board,
+        items: &[Result<Submission>],
+    ) -> (Vec<(usize, Row)>, Vec<Option<Result<Standing>>>) {
+        let mut rows = Vec::with_capacity(items.len());
+        let mut results = Vec::with_capacity(items.len());
+        for (place, item) in items.iter().enumerate() {
+            let submission = match item {
+                Ok(submission) => submission,
+                Err(error) => {
+                    results.push(Some(Err(error.clone())));
+                    continue;
+                }
+            };
+            results.push(match self.row_or_first_answer(board, submission, "item").await {
+                Ok(Ok(row)) => {
+                    rows.push((place, row));
+                    None
+                }
+                Ok(Err(first)) => Some(standing(board, submission.member.clone(), first)),
+                Err(error) => Some(Err(error)),
+            });
+        }
+        (rows, results)
+    }
+
     async fn submit_chunk(
         &self,
         name: &LeaderboardName,
@@ -103,22 +133,15 @@ impl Leaderboards {
     ) -> Result<Vec<Result<Standing>>> {
         for _ in 0..MOST_TRIES {
             let board = self.find_or_create(name).await?;
-            let mut results: Vec<Option<Result<Standing>>> = Vec::with_capacity(items.len());
-            let mut rows: Vec<(usize, Row)> = Vec::with_capacity(items.len());
-            for (place, item) in items.iter().enumerate() {
-                let row = match item {
-                    Ok(submission) => self.row_or_first_answer(&board, submission, "item").await,
-                    Err(error) => Err(error.clone()),
-                };
-                results.push(match (row, item) {
-                    (Ok(Ok(row)), _) => {
-                        rows.push((place, row));
-                        None
-                    }
-                    (Ok(Err(first)), Ok(submission)) => Some(standing(&board, submission.member.clone(), first)),
-                    (Ok(Err(_)), Err(error)) => Some(Err(error.clone())),
-                    (Err(error), _) => Some(Err(error)),
-                });
+            let (rows, mut results) = self.rows(&board, items).await;
+            let refusal = results.iter().zip(items).find_map(|(result, item)| match (result, item) {
+                (Some(Err(error)), Ok(_)) => Some(error),
+                _ => None,
+            });
+            if let Some(error) = refusal
+                && self.is_overtaken(&board, error).await?
+            {
+                continue;
             }
             let good: Vec<&Row> = rows.iter().map(|(_, row)| row).collect();
             let places: Vec<usize> = rows.iter().map(|(place, _)| *place).collect();

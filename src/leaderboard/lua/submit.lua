@@ -1,6 +1,6 @@
 -- Submits scores to a leaderboard: each enters every ranking given, or changes nothing.
---   KEYS  1 board, then for a call with a fingerprint: its head record, its own record; then for each ranking: rank ids
---         meta distinct; then for each submission: its record (if it has a fingerprint), its limit log (if limited)
+--   KEYS  1 board  2 head record  3 own record (2 and 3 of a call with a fingerprint alone), then for each ranking: rank
+--         ids meta distinct, then for each submission: its record (if it has a fingerprint), its limit log (if limited)
 --   ARGV  1 board version  2 now µs ('' = server time)  3 operator  4 ties  5 subscore directions ('d'/'a' each)
 --         6 max entries (0 = all)  7 submission limit (0 = none)  8 limit window µs  9 rankings  10 ranks (0 none,
 --         1 new, 2 new and previous)  11 record lifetime ms  12 fingerprint of the call ('' = none)  13 label
@@ -13,9 +13,8 @@ if board[1] ~= ARGV[1] then return { 'stale' } end
 local head, call_record, next_key = nil, nil, 2
 if ARGV[12] ~= '' then
   head, call_record, next_key = KEYS[2], KEYS[3], 4
-  local begun = recall(head, ARGV[12])
+  local begun, first_answer = recall(head, ARGV[12]), recall(call_record, ARGV[12])
   if begun and begun[1] == 'mismatch' then return begun end
-  local first_answer = recall(call_record, ARGV[12])
   if first_answer then return first_answer end
 end
 local sub_width = #ARGV[5] * SUBSCORE_WIDTH

@@ -1,0 +1,37 @@
+# Everything one does with this repository. `make` alone lists it.
+# Each target is a script under scripts/, so that a shell and CI can call the same.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint format openapi schema bench check
+
+help: ## Lists the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+setup: ## Installs redis-server where none is on the PATH, and checks for cargo
+	@scripts/setup.sh
+
+run: ## Builds the service and runs it on 127.0.0.1:8080; RANQ_* settings are honoured
+	@scripts/run.sh
+
+test: setup ## Runs all tests
+	@scripts/test.sh
+
+lint: ## Formatting, clippy, documentation, licences and sources of the dependencies
+	@scripts/lint.sh
+
+format: ## Formats the source
+	@cargo fmt --all
+
+openapi: ## Writes openapi/ anew from the routes
+	@scripts/openapi.sh
+
+schema: setup ## Lints the OpenAPI documents and tests a running service against them
+	@scripts/openapi.sh --check
+	@scripts/openapi-lint.sh
+	@scripts/schemathesis.sh
+
+bench: setup ## Micro-benchmarks, and a load on a running service
+	@scripts/bench.sh
+
+check: ## Everything that CI does
+	@.ci/run

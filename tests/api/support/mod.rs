@@ -1,0 +1,31 @@
+//! A service of one's own for each test, and what tests ask of it.
+
+mod answer;
+mod app;
+mod contract;
+mod process;
+mod raw;
+
+pub use self::answer::{Answer, entries};
+pub use self::app::{Body, TestApp, encoded};
+pub use self::contract::document;
+pub use self::process::{OwnRedis, Process, is_alive, signal};
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+/// How long a state may take to come about.
+const PATIENCE: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Looks again and again until `look` gives something.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+    let give_up = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < give_up, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}

@@ -1,0 +1,406 @@
+//! The rules of the house, held against the files: levels, scripts, documents, sizes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use ranq::error::ErrorCode;
+use ranq::metrics::Metrics;
+
+const MOST_LINES: usize = 620;
+const MOST_SCRIPT_LINES: usize = 60;
+const MOST_PART_LINES: usize = 75;
+
+/// What a module uses of its own level or in spite of a rule, and why.
+const ALLOWED: [(&str, &str, &str); 4] = [
+    ("error", "types", "errors carry the names that they are about"),
+    ("telemetry", "config", "the log is set up from the settings"),
+    ("http", "db::Health", "readiness is answered by the probe of Redis"),
+    ("http", "db::RedisKind", "readiness shows what Redis is"),
+];
+
+/// Files that may name the Redis client.
+const KNOW_REDIS: [&str; 6] =
+    ["src/db/", "src/leaderboard/store.rs", "src/leaderboard/reply.rs", "src/error.rs", "src/app.rs", "src/config/"];
+
+/// The kinds of keys: the first word of each after the prefix and the hash tag.
+const KEY_KINDS: [&str; 9] = ["board", "rank", "ids", "meta", "distinct", "idem", "limit", "leaderboards", "probe"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    let text = std::fs::read_to_string(root().join(path));
+    assert!(text.is_ok(), "{path} cannot be read: {text:?}");
+    text.unwrap_or_default()
+}
+
+/// All files below `directory` with this ending, by path from the root.
+fn files(directory: &str, ending: &str) -> BTreeMap<String, String> {
+    let found = files_below(directory, ending);
+    assert!(!found.is_empty(), "no {ending} in {directory}");
+    found
+}
+
+fn files_below(directory: &str, ending: &str) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(root().join(directory)).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let path = format!("{directory}/{}", entry.file_name().to_str().expect("a UTF-8 name"));
+        if entry.file_type().expect("a type").is_dir() {
+            found.extend(files_below(&path, ending));
+        } else if path.ends_with(ending) {
+            found.insert(path.clone(), read(&path));
+        }
+    }
+    found
+}
+
+/// Rust or Lua without its comment lines.
+fn code(text: &str, comment: &str) -> String {
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with(comment));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn is_word(letter: char) -> bool {
+    letter.is_alphanumeric() || letter == '_'
+}
+
+/// What follows each `word` that is not the end of a longer one.
+fn after<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = &'a str> {
+    let whole = |(at, _): &(usize, &str)| !text[..*at].ends_with(is_word);
+    text.match_indices(word).filter(whole).map(|(at, _)| &text[at + word.len()..])
+}
+
+fn holds_word(text: &str, word: &str) -> bool {
+    after(text, word).any(|rest| !rest.starts_with(is_word))
+}
+
+/// The module at the top that a file belongs to.
+fn module_of(path: &str) -> &str {
+    let inner = path.strip_prefix("src/").expect("a source");
+    inner.split('/').next().expect("a name").trim_end_matches(".rs")
+}
+
+/// The table in the docs of the crate.
+fn levels() -> BTreeMap<String, u32> {
+    let library = read("src/lib.rs");
+    let mut levels = BTreeMap::new();
+    for row in library.lines().filter_map(|line| line.strip_prefix("//! | ")) {
+        let (level, modules) = row.split_once('|').expect("two columns");
+        let Ok(level) = level.trim().parse() else { continue };
+        for module in modules.split('`').skip(1).step_by(2) {
+            levels.insert(module.to_owned(), level);
+        }
+    }
+    let modules = library.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let modules: BTreeSet<&str> = modules.collect();
+    assert_eq!(levels.keys().map(String::as_str).collect::<BTreeSet<_>>(), modules, "the table and the modules");
+    levels
+}
+
+/// The paths that a use tree (`db::{Health, RedisKind}`) names.
+fn paths(tree: &str) -> Vec<String> {
+    let end = tree.find(|letter| !is_word(letter) && letter != ':').unwrap_or(tree.len());
+    let (stem, rest) = tree.split_at(end);
+    let Some(group) = rest.strip_prefix('{') else { return vec![stem.trim_end_matches(':').to_owned()] };
+    let (mut found, mut depth, mut from) = (Vec::new(), 0, 0);
+    for (at, letter) in group.char_indices() {
+        match letter {
+            '{' => depth += 1,
+            '}' if depth > 0 => depth -= 1,
+            ',' | '}' if depth == 0 => {
+                let item = group[from..at].trim();
+                found.extend(
+                    paths(item).into_iter().filter(|path| !path.is_empty()).map(|path| format!("{stem}{path}")),
+                );
+                from = at + 1;
+                if letter == '}' {
+                    break;
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn a_module_uses_only_modules_of_lower_levels() {
+    let levels = levels();
+    let mut needed: BTreeSet<&(&str, &str, &str)> = BTreeSet::new();
+    for (file, text) in files("src", ".rs") {
+        let module = module_of(&file);
+        if ["lib", "main"].contains(&module) {
+            continue;
+        }
+        let text = code(&text, "//");
+        let at_top = file == format!("src/{module}.rs") || file == format!("src/{module}/mod.rs");
+        let by_super = after(&text, "super::").filter(|_| at_top).flat_map(paths);
+        let by_super = by_super.filter(|path| levels.contains_key(path.split("::").next().expect("a name")));
+        for path in after(&text, "crate::").flat_map(paths).chain(by_super) {
+            let used = path.split("::").next().expect("a name").to_owned();
+            let level = *levels.get(&used).unwrap_or_else(|| panic!("{file}: crate::{path} is no module"));
+            let allowed = ALLOWED
+                .iter()
+                .find(|(from, what, _)| *from == module && (path == *what || path.starts_with(&format!("{what}::"))));
+            let crosses = level >= levels[module] || (module == "http" && used == "db");
+            if used != module && crosses {
+                assert!(allowed.is_some(), "{file} ({module}, level {}) uses {path} (level {level})", levels[module]);
+                needed.extend(allowed);
+            }
+        }
+    }
+    assert_eq!(needed.len(), ALLOWED.len(), "an exception is needed no more");
+}
+
+#[test]
+fn only_the_stores_know_the_redis_client() {
+    for (file, text) in files("src", ".rs") {
+        let text = code(&text, "//");
+        let names = after(&text, "redis::").next().is_some() || holds_word(&text, "deadpool_redis");
+        assert!(!names || KNOW_REDIS.iter().any(|known| file.starts_with(known)), "{file} names redis::");
+    }
+}
+
+#[test]
+fn sources_are_short_and_finished() {
+    for (file, text) in files("src", ".rs") {
+        assert!(text.lines().count() <= MOST_LINES, "{file} has {} lines", text.lines().count());
+        for mark in ["todo!", "unimplemented!", "#[ignore", "thread::sleep"] {
+            let waits_for_a_child = mark == "thread::sleep" && file == "src/db/embedded.rs";
+            assert!(!text.contains(mark) || waits_for_a_child, "{file} has {mark}");
+        }
+    }
+}
+
+/// Lua in words and signs; a text becomes one sign.
+fn lua_tokens(text: &str) -> Vec<String> {
+    let mut tokens = Vec::new();
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let mut token = letter.to_string();
+        if is_word(letter) {
+            while let Some(more) = letters.next_if(|next| is_word(*next)) {
+                token.push(more);
+            }
+        } else if letter == '\'' || letter == '"' {
+            while letters.next().expect("the end of a text") != letter {}
+            token = "''".to_owned();
+        } else if letter == '-' && letters.peek() == Some(&'-') {
+            while letters.next_if(|next| *next != '\n').is_some() {}
+            continue;
+        } else if letter.is_whitespace() {
+            continue;
+        } else if ".=~<>".contains(letter) {
+            while let Some(more) = letters.next_if(|next| *next == letter || *next == '=') {
+                token.push(more);
+            }
+        }
+        tokens.push(token);
+    }
+    tokens
+}
+
+fn is_name(token: &str) -> bool {
+    const KEYWORDS: [&str; 21] = [
+        "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "if", "in", "local", "nil", "not",
+        "or", "repeat", "return", "then", "true", "until", "while",
+    ];
+    token.starts_with(|first: char| first.is_alphabetic() || first == '_') && !KEYWORDS.contains(&token)
+}
+
+/// The names that a Lua text makes: locals, parameters and loop variables.
+fn lua_locals(tokens: &[String]) -> BTreeSet<&str> {
+    let mut made = BTreeSet::new();
+    for (at, token) in tokens.iter().enumerate() {
+        let names: &[String] = match token.as_str() {
+            "function" => {
+                let open = at + tokens[at..].iter().position(|token| token == "(").expect("parameters");
+                &tokens[at + 1..open + tokens[open..].iter().position(|token| token == ")").expect("their end")]
+            }
+            "local" | "for" => {
+                let is_list = |token: &&String| is_name(token) || *token == ",";
+                &tokens[at + 1..at + 1 + tokens[at + 1..].iter().take_while(is_list).count()]
+            }
+            _ => continue,
+        };
+        // `local a, b c = 1` does not exist, and without `=` the next statement begins with a name of its own.
+        let mut after_comma = true;
+        for name in names {
+            let listed = token == "function" || after_comma;
+            if is_name(name) && listed {
+                made.insert(name.as_str());
+            }
+            after_comma = name == ",";
+        }
+    }
+    made
+}
+
+#[test]
+fn scripts_use_no_globals() {
+    const GIVEN: [&str; 14] = [
+        "redis", "string", "math", "table", "struct", "cmsgpack", "tonumber", "tostring", "ipairs", "pairs", "unpack",
+        "type", "KEYS", "ARGV",
+    ];
+    let scripts = files("src/leaderboard/lua", ".lua");
+    let tokens: BTreeMap<&String, Vec<String>> = scripts.iter().map(|(file, text)| (file, lua_tokens(text))).collect();
+    // Parts stand in front of the scripts, so their names are known there.
+    let of_parts: BTreeSet<&str> =
+        tokens.iter().filter(|(file, _)| file.contains("/_")).flat_map(|(_, tokens)| lua_locals(tokens)).collect();
+    for (file, tokens) in &tokens {
+        let own = lua_locals(tokens);
+        let mut in_table = 0;
+        for (at, token) in tokens.iter().enumerate() {
+            let before = if at == 0 { "" } else { tokens[at - 1].as_str() };
+            let next = tokens.get(at + 1).map_or("", String::as_str);
+            match token.as_str() {
+                "{" => in_table += 1,
+                "}" => in_table -= 1,
+                "function" => assert_eq!(before, "local", "{file}: function {next} is not local"),
+                name if is_name(name) && before != "." && !(in_table > 0 && next == "=") => {
+                    let known = own.contains(name) || of_parts.contains(name) || GIVEN.contains(&name);
+                    assert!(known, "{file}: {name} is a global");
+                    let assigned = next == "=" || (next == "," && before != "local" && own.contains(name));
+                    assert!(!assigned || !GIVEN.contains(&name), "{file}: {name} is changed");
+                    let foreign = next == "=" && !own.contains(name);
+                    assert!(!foreign, "{file}: {name} of another part is changed");
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn scripts_begin_with_their_signature() {
+    for (file, text) in files("src/leaderboard/lua", ".lua") {
+        let lines = text.lines().count();
+        let header: Vec<&str> = text.lines().take_while(|line| line.starts_with("--")).collect();
+        if file.contains("/_") {
+            assert!(header.first().is_some_and(|line| line.starts_with("-- Part: ")), "{file} begins in another way");
+            assert!(lines <= MOST_PART_LINES, "{file} has {lines} lines");
+            continue;
+        }
+        assert!(lines <= MOST_SCRIPT_LINES, "{file} has {lines} lines");
+        assert!(
+            header.first().is_some_and(|line| line.len() > 10 && !line.contains("KEYS")),
+            "{file} says not what it does"
+        );
+        let body = code(&text, "--");
+        let header = header.join("\n");
+        let (_, header) = header.split_once("--   KEYS ").unwrap_or_else(|| panic!("{file} has no KEYS"));
+        let (inputs, _) = header.split_once("--   Gives ").unwrap_or_else(|| panic!("{file} has no Gives"));
+        let (keys, arguments) = inputs.split_once("--   ARGV ").unwrap_or((inputs, ""));
+        for (name, described) in [("KEYS", keys), ("ARGV", arguments)] {
+            assert!(name == "KEYS" || !body.contains(name) || !arguments.is_empty(), "{file} has no {name}");
+            let used =
+                after(&body, name).filter_map(|rest| rest.strip_prefix('[')?.split(']').next()?.parse::<u32>().ok());
+            let named: BTreeSet<u32> =
+                described.split(|letter| !is_word(letter)).filter_map(|word| word.parse().ok()).collect();
+            // What follows a `then` has numbers that depend on the call, but for the first of them.
+            let next = named.last().filter(|_| described.contains("then ")).map(|last| last + 1);
+            for number in used.collect::<BTreeSet<_>>() {
+                let known = named.contains(&number) || next == Some(number);
+                assert!(known, "{file}: {name}[{number}] is not in the header");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_script_builds_a_key() {
+    // What comes before the keys, and whether all that follows are keys.
+    const MANY_KEYS: [&str; 4] = ["'EXISTS'", "'UNLINK'", "'DEL'", "'MGET'"];
+    for (file, text) in files("src/leaderboard/lua", ".lua") {
+        let body = code(&text, "--");
+        for call in after(&body, "redis.call(") {
+            let (mut depth, mut arguments) = (1, vec![String::new()]);
+            for letter in call.chars() {
+                match letter {
+                    '(' | '{' | '[' => depth += 1,
+                    ')' | '}' | ']' => depth -= 1,
+                    ',' if depth == 1 => arguments.push(String::new()),
+                    _ => {}
+                }
+                if depth == 0 {
+                    break;
+                }
+                arguments.last_mut().expect("one at least").push(letter);
+            }
+            let many = MANY_KEYS.contains(&arguments[0].trim());
+            for key in arguments[1..].iter().map(|key| key.trim_matches([',', ' '])).take(if many { 99 } else { 1 }) {
+                let handed_in = (key.starts_with("KEYS[") && key.ends_with(']')) || key == "unpack(KEYS)";
+                let is_path = key.chars().all(|letter| is_word(letter) || letter == '.') && !key.contains("..");
+                assert!(handed_in || is_path, "{file} builds the key {key}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_error_is_documented() {
+    let document = read("docs/errors.md");
+    for code in ErrorCode::ALL {
+        let slug = code.facts().slug;
+        assert!(document.contains(&format!("`{slug}`")), "docs/errors.md does not know `{slug}`");
+    }
+}
+
+#[test]
+fn every_setting_is_documented() {
+    let document = read("README.md");
+    let defaults = read("src/config/default.toml");
+    for setting in defaults.lines().filter_map(|line| line.split_once(" = ").filter(|_| !line.starts_with('#'))) {
+        let name = setting.0;
+        let shown =
+            document.contains(&format!("`{name}`")) || holds_word(&document, &format!("RANQ_{}", name.to_uppercase()));
+        assert!(shown, "README.md does not know the setting `{name}`");
+    }
+}
+
+#[test]
+fn every_metric_is_documented() {
+    let document = read("docs/operations.md");
+    let metrics = Metrics::default();
+    metrics.request("GET", "/", 200, Duration::ZERO);
+    metrics.in_flight(1);
+    metrics.redis_call("call", Duration::ZERO, false);
+    metrics.redis_connected();
+    metrics.redis_restarted();
+    let text = metrics.render().expect("text");
+    let types: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+    let registered = read("src/metrics.rs").matches("registry.register").count();
+    assert_eq!(types.len(), registered, "a metric is not touched by this test");
+    for line in types {
+        let (name, kind) = line.split_once(' ').expect("a name and a type");
+        let name = match kind {
+            "counter" => format!("{name}_total"),
+            "info" => format!("{name}_info"),
+            _ => name.to_owned(),
+        };
+        assert!(holds_word(&document, &name), "docs/operations.md does not know {name}");
+    }
+}
+
+#[test]
+fn every_key_is_documented() {
+    let document = read("docs/keys.md");
+    for kind in KEY_KINDS {
+        let named = document.split(':').any(|rest| rest.starts_with(kind) && !rest[kind.len()..].starts_with(is_word));
+        assert!(named, "docs/keys.md does not know the kind {kind}");
+    }
+    // Where the code makes keys, their first words are the ones known here.
+    let sources: String = files("src", ".rs").values().map(|text| code(text, "//")).collect();
+    for maker in [".global(", ".tagged(", "key_of("] {
+        for call in sources.split(maker).skip(1) {
+            let line = call.lines().next().unwrap_or_default();
+            let texts = line.split('"').skip(1).step_by(2);
+            for kind in texts.filter_map(|text| text.split(':').next()).filter(|kind| !kind.contains('{')) {
+                assert!(KEY_KINDS.contains(&kind), "keys of the kind {kind} are not in the list");
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Compares the keys in Redis with the model, byte for byte.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use ranq::leaderboard::{Order, Settings, Ties};
+use ranq::types::LeaderboardName;
+use redis::FromRedisValue;
+use redis::aio::MultiplexedConnection;
+
+use super::model::{Model, Row};
+use super::run::Checked;
+use super::server::PREFIX;
+
+const BUCKET_RECORDS: usize = 16;
+const SIGN: u64 = 1 << 63;
+const STAMP_TURN: u64 = (1 << 53) - 1;
+
+async fn read<T: FromRedisValue>(connection: &mut MultiplexedConnection, command: &[&str]) -> T {
+    let mut call = redis::cmd(command[0]);
+    call.arg(&command[1..]);
+    call.query_async(connection).await.expect("Redis answers")
+}
+
+async fn keys(connection: &mut MultiplexedConnection, name: &LeaderboardName) -> BTreeSet<String> {
+    read(connection, &["KEYS", &format!("{PREFIX}:{{lb:{name}}}:*")]).await
+}
+
+/// So many bytes of 0x80 plus seven bits.
+fn seven_bits_a_byte(value: u64, width: u32) -> impl Iterator<Item = u8> {
+    (0..width).rev().map(move |place| 0x80 | (u128::from(value) >> (7 * place)) as u8 & 0x7f)
+}
+
+fn sub_key(settings: &Settings, row: &Row) -> Vec<u8> {
+    let columns = settings.subscores.iter().zip(&row.subscores);
+    columns
+        .flat_map(|(column, value)| {
+            let bits = (value + 0.0).to_bits();
+            let sortable = if bits & SIGN == 0 { bits | SIGN } else { !bits };
+            seven_bits_a_byte(if column.order == Order::Descending { !sortable } else { sortable }, 10)
+        })
+        .collect()
+}
+
+fn order_key(settings: &Settings, row: &Row) -> Vec<u8> {
+    let mut key = sub_key(settings, row);
+    let stamp = row.stamp_us as u64;
+    match settings.ties {
+        Ties::Earliest => key.extend(seven_bits_a_byte(stamp, 8)),
+        Ties::Latest => key.extend(seven_bits_a_byte(STAMP_TURN - stamp, 8)),
+        Ties::Member => {}
+    }
+    key
+}
+
+fn ranked(settings: &Settings, score: f64) -> f64 {
+    if settings.order == Order::Descending { -score + 0.0 } else { score + 0.0 }
+}
+
+/// Checks every key of the leaderboard.
+pub async fn check(connection: &mut MultiplexedConnection, name: &LeaderboardName, model: &Model) -> Checked {
+    let mut left = keys(connection, name).await;
+    let tag = format!("{PREFIX}:{{lb:{name}}}:");
+    let board_stands = left.remove(&format!("{tag}board"));
+    prop_assert!(board_stands);
+    left.retain(|key| !key[tag.len()..].starts_with("idem:") && !key[tag.len()..].starts_with("limit:"));
+    for (window, rows) in &model.windows {
+        let settings = &model.settings;
+        let mut take = |kind: &str| {
+            let is_it = |key: &&String| {
+                key[tag.len()..].starts_with(&format!("{kind}:")) && key.ends_with(&format!(":{window}:open:"))
+            };
+            let key = left.iter().find(is_it).cloned();
+            key.inspect(|key| assert!(left.remove(key)))
+        };
+        let (rank, ids, meta, distinct) = (take("rank"), take("ids"), take("meta"), take("distinct"));
+        let has_directory = settings.ties != Ties::Member || !settings.subscores.is_empty();
+        prop_assert_eq!(rank.is_some(), !rows.is_empty());
+        prop_assert_eq!(ids.is_some(), !rows.is_empty() && has_directory);
+        prop_assert_eq!(meta.is_some(), rows.iter().any(|row| row.metadata.is_some()));
+        if let Some(rank) = rank {
+            check_ranking(connection, &rank, settings, rows).await?;
+        }
+        if let Some(ids) = ids {
+            check_directory(connection, &ids, settings, rows).await?;
+        }
+        if let Some(meta) = meta {
+            let found: BTreeMap<String, String> = read(connection, &["HGETALL", &meta]).await;
+            let with_metadata =
+                rows.iter().filter_map(|row| Some((row.member.as_str().to_owned(), row.metadata.clone()?)));
+            prop_assert_eq!(found, with_metadata.collect::<BTreeMap<_, _>>());
+        }
+        if let Some(distinct) = distinct {
+            prop_assert!(!rows.is_empty());
+            check_distinct(connection, &distinct, settings, rows).await?;
+        }
+    }
+    prop_assert!(left.is_empty(), "keys that nobody needs: {:?}", left);
+    Ok(())
+}
+
+async fn check_ranking(
+    connection: &mut MultiplexedConnection,
+    rank: &str,
+    settings: &Settings,
+    rows: &[Row],
+) -> Checked {
+    let found: Vec<(Vec<u8>, f64)> = read(connection, &["ZRANGE", rank, "0", "-1", "WITHSCORES"]).await;
+    let expected = rows.iter().map(|row| {
+        let mut element = order_key(settings, row);
+        element.extend_from_slice(row.member.as_str().as_bytes());
+        (element, ranked(settings, row.score))
+    });
+    prop_assert_eq!(found, expected.collect::<Vec<_>>());
+    Ok(())
+}
+
+/// The buckets are numbered without a gap, and hold one record for each entry.
+async fn check_directory(
+    connection: &mut MultiplexedConnection,
+    ids: &str,
+    settings: &Settings,
+    rows: &[Row],
+) -> Checked {
+    let buckets: BTreeMap<u64, Vec<u8>> = read(connection, &["HGETALL", ids]).await;
+    prop_assert!(buckets.keys().copied().eq(0..buckets.len() as u64), "{:?}", buckets.keys());
+    prop_assert!(rows.len() <= buckets.len() * BUCKET_RECORDS, "{} buckets are too few", buckets.len());
+    let mut found = BTreeMap::new();
+    let mut records = 0;
+    for text in buckets.values() {
+        let mut rest = text.as_slice();
+        while let Some((1, record)) = rest.split_first() {
+            let end = record.iter().position(|byte| *byte == 0).expect("an end of the member");
+            let width = order_key(settings, &rows[0]).len();
+            let (key, next) = record[end + 1..].split_at(width);
+            found.insert(record[..end].to_vec(), key.to_vec());
+            records += 1;
+            rest = next;
+        }
+        prop_assert!(rest.is_empty(), "what follows the records of a bucket: {:?}", rest);
+    }
+    prop_assert_eq!(records, rows.len(), "a member stands twice, or is lost");
+    let expected = rows.iter().map(|row| (row.member.as_str().as_bytes().to_vec(), order_key(settings, row)));
+    prop_assert_eq!(found, expected.collect::<BTreeMap<_, _>>());
+    Ok(())
+}
+
+async fn check_distinct(
+    connection: &mut MultiplexedConnection,
+    distinct: &str,
+    settings: &Settings,
+    rows: &[Row],
+) -> Checked {
+    let found: Vec<(Vec<u8>, f64)> = read(connection, &["ZRANGE", distinct, "0", "-1", "WITHSCORES"]).await;
+    prop_assert_eq!(found.first(), Some(&(b"start".to_vec(), f64::NEG_INFINITY)));
+    prop_assert_eq!(found.last(), Some(&(b"end".to_vec(), f64::INFINITY)));
+    let mut expected: Vec<(Vec<u8>, f64)> =
+        rows.iter().map(|row| (sub_key(settings, row), ranked(settings, row.score))).collect();
+    expected.dedup();
+    let width = sub_key(settings, &rows[0]).len();
+    let found = found[1..found.len() - 1].iter().map(|(entry, score)| (entry[..width].to_vec(), *score));
+    prop_assert_eq!(found.collect::<Vec<_>>(), expected);
+    Ok(())
+}
+
+/// After a deletion only what has an end of its own may be left.
+pub async fn check_deleted(connection: &mut MultiplexedConnection, name: &LeaderboardName) -> Checked {
+    for key in keys(connection, name).await {
+        let lifetime_ms: i64 = read(connection, &["PTTL", &key]).await;
+        prop_assert!(lifetime_ms > 0, "{} is left for ever", key);
+    }
+    let listed: Option<f64> = read(connection, &["ZSCORE", &format!("{PREFIX}:leaderboards"), name.as_str()]).await;
+    prop_assert_eq!(listed, None);
+    Ok(())
+}
