@@ -38,8 +38,8 @@ use crate::types::{Clock, LeaderboardName, Limit, Member};
 const CACHED_BOARDS: u64 = 10_000;
 /// How often a call is made again because the settings changed under it.
 const MOST_TRIES: usize = 5;
-/// Submissions in one script call: one to two milliseconds of Redis.
-const CHUNK: usize = 100;
+/// Submissions in one script call: about a millisecond of Redis.
+const CHUNK: usize = 50;
 /// Entries trimmed in one script call: about a millisecond of Redis.
 const TRIM_STEP: u64 = 200;
 

@@ -282,6 +282,7 @@ impl LeaderboardStore {
         for row in rows {
             call = call
                 .arg(row.member.as_str())
+                .number(directory_hash(&row.member).into())
                 .arg(row.ranked.to_redis())
                 .arg(&row.sub_key)
                 .arg(row.metadata.as_ref().map_or("", |metadata| metadata.as_str()))
@@ -519,6 +520,12 @@ fn read_call<'a>(script: &'a Script, board: &Board, ranking: &RankingKeys, shown
         .number(board.width as u64)
         .number(board.sub_width as u64)
         .arg(shown.name())
+}
+
+/// What decides the bucket of a member in the directory: the first 32 bits of its SHA-1, which scripts can compute too.
+fn directory_hash(member: &Member) -> u32 {
+    let digest = sha1_smol::Sha1::from(member.as_str()).digest().bytes();
+    u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
 }
 
 fn operator_name(operator: Operator) -> &'static str {

@@ -24,7 +24,7 @@ local function directory_get(ids, entry, width)
     entry.bucket, entry.text = 0, ''
     return
   end
-  entry.bucket = bucket_of(member_hash(entry.member), buckets)
+  entry.bucket = bucket_of(entry.hash or member_hash(entry.member), buckets)
   entry.text = redis.call('HGET', ids, entry.bucket) or ''
   local from, to = string.find(entry.text, '\1' .. entry.member .. '\0', 1, true)
   if from then

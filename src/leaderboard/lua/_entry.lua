@@ -2,11 +2,12 @@
 -- `width` is the order key's bytes, of which `sub_width` are subscores. Where width is 0 the ZSET's member is the
 -- member id itself and there is no directory.
 
--- An entry: its order key and ZSET member, both false where it is absent, and its score.
-local function entry_find(r, member, width)
+-- An entry: its order key and ZSET member, both false where it is absent, and its score. The caller may know the
+-- member's hash.
+local function entry_find(r, member, width, hash)
   -- All fields at once: a table that grows is made anew at each power of two.
   local entry = {
-    member = member, key = '', element = false, score = false, buckets = 0, bucket = 0, text = '', from = 0, key_from = 0,
+    member = member, hash = hash, key = '', element = false, score = false, buckets = 0, bucket = 0, text = '', from = 0, key_from = 0,
   }
   if width > 0 then directory_get(r.ids, entry, width) end
   if entry.key then

@@ -23,24 +23,24 @@ local function operate(entry, score, sub_key, shape)
 end
 
 -- Whether the sum of any ranking would leave the range of a double, before anything is written.
-local function overflows(rankings, member, score, sub_key, shape)
+local function overflows(rankings, member, hash, score, sub_key, shape)
   for _, r in ipairs(rankings) do
-    if not operate(entry_find(r, member, shape.width), score, sub_key, shape) then return true end
+    if not operate(entry_find(r, member, shape.width, hash), score, sub_key, shape) then return true end
   end
   return false
 end
 
 -- Submits a row. Gives { 'ok', for each ranking: updated, score, rank, previous score, previous rank } or
 -- { 'overflow' }, and whether anything changed.
-local function submit_row(rankings, member, score, sub_key, metadata, shape, stamp)
+local function submit_row(rankings, member, hash, score, sub_key, metadata, shape, stamp)
   -- One ranking finds out before it writes.
-  if shape.operator == 'sum' and #rankings > 1 and overflows(rankings, member, score, sub_key, shape) then
+  if shape.operator == 'sum' and #rankings > 1 and overflows(rankings, member, hash, score, sub_key, shape) then
     return { 'overflow' }, false
   end
   local result, changed = { 'ok' }, false
   for i = 1, #rankings do
     local r = rankings[i]
-    local entry = entry_find(r, member, shape.width)
+    local entry = entry_find(r, member, shape.width, hash)
     local new_score, new_sub_key, changes = operate(entry, score, sub_key, shape)
     if not new_score then return { 'overflow' }, false end
     local rank, old_rank = -1, -1

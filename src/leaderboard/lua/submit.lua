@@ -4,7 +4,7 @@
 --   ARGV  1 board version  2 now µs ('' = server time)  3 operator  4 ties  5 subscore directions ('d'/'a' each)
 --         6 max entries (0 = all)  7 submission limit (0 = none)  8 limit window µs  9 rankings  10 ranks (0 none,
 --         1 new, 2 new and previous)  11 record lifetime ms  12 fingerprint of the call ('' = none)  13 label
---         14 label of the call, then for each submission: member, score, sub key, metadata, fingerprint ('' = none)
+--         14 label of the call, then for each submission: member, its hash, score, sub key, metadata, fingerprint
 --   Gives { 'stale' } | { 'mismatch' } | { 'ok', a result for each submission } | { 'replayed', label of the call, … }; a
 --         result is { 'ok', for each ranking: updated, score, rank, previous score, previous rank } | { 'replayed',
 --         label, … } | { 'mismatch' } | { 'limited', retry ms } | { 'overflow' }
@@ -25,22 +25,22 @@ local shape = {
 local limit, limit_us, lifetime = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[11]
 local now = clock_us(ARGV[2])
 local first = math.max(now, tonumber(board[2] or '0') + 1)
-local stamp = first
-local rankings = {}
+local rankings, stamp = {}, first
 for i = 1, tonumber(ARGV[9]) do
   rankings[i] = { rank = KEYS[next_key], ids = KEYS[next_key + 1], meta = KEYS[next_key + 2], distinct = KEYS[next_key + 3] }
   next_key = next_key + 4
 end
 
 local results, counted = { 'ok' }, false
-for i = 15, #ARGV, 5 do
-  local fingerprint, record, log, result, changed = ARGV[i + 4], nil, nil, nil, false
+for i = 15, #ARGV, 6 do
+  local fingerprint, record, log, result, changed = ARGV[i + 5], nil, nil, nil, false
   if fingerprint ~= '' then record, next_key = KEYS[next_key], next_key + 1 end
   if limit > 0 then log, next_key = KEYS[next_key], next_key + 1 end
   if record then result = recall(record, fingerprint) end
   if log and not result then result = limited(log, limit, limit_us, now, false) end
   if not result then
-    result, changed = submit_row(rankings, ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], shape, stamp)
+    result, changed = submit_row(
+      rankings, ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], shape, stamp)
     if changed then stamp = stamp + 1 end
     if result[1] == 'ok' then
       counted = true
