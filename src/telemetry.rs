@@ -1,5 +1,7 @@
 //! Structured logs on standard error.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
@@ -12,8 +14,11 @@ use crate::config::{Config, LogFormat};
 ///
 /// When logging has been started before.
 pub fn start(config: &Config) -> Result<(), TryInitError> {
-    let filter = EnvFilter::new(&config.log);
-    let to_stderr = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // What clients send wrong is theirs to see, not a line in the log that they can write at will.
+    let quiet = if config.log.contains("actix_http") { "" } else { ",actix_http=off" };
+    let filter = EnvFilter::new(format!("{}{quiet}", config.log));
+    let to_stderr =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     match config.log_format {
         LogFormat::Text => tracing_subscriber::registry().with(filter).with(to_stderr).try_init(),
         LogFormat::Json => {

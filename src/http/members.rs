@@ -13,7 +13,7 @@ use super::query::{NoParameters, OfLeaderboard, OfMember, Query};
 use super::rankings::{EntryView, RankingsView, view_parameters};
 use crate::error::Error;
 use crate::leaderboard::{Leaderboards, Ranking, View};
-use crate::types::{Member, Radius, Score, WindowName};
+use crate::types::{Member, Radius, Score, WindowName, read_object};
 
 const MAX_LOOKUP: usize = 1000;
 
@@ -136,13 +136,15 @@ pub async fn get_around_member(
 
 /// The members to look up.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 #[schema(as = LookupMembers)]
 pub struct LookupBody {
     /// Their ids; one given twice counts once.
     #[schema(value_type = Vec<String>, max_items = 1000)]
     members: Vec<Member>,
 }
+
+read_object!(LookupBody);
 
 impl Body for LookupBody {
     const MAX_BYTES: usize = 1024 * 1024;

@@ -27,13 +27,17 @@ const NO_ROUTE: &str = "none";
 ///
 /// What the inside could not answer itself.
 pub async fn observe(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
     let started = Instant::now();
     let metrics = request.app_data::<Data<Metrics>>().cloned();
     let (id, id_header) = request_id(&request);
     let trace = trace_id(&request).unwrap_or_default();
+    if request.method() == Method::HEAD {
+        // Answered as GET is (RFC 9110, section 9.3.2); the connection leaves the body out.
+        request.head_mut().method = Method::GET;
+    }
     let span = debug_span!("request", request.id = %id, trace.id = %trace);
     if let Some(metrics) = &metrics {
         metrics.in_flight(1);

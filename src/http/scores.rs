@@ -15,13 +15,13 @@ use super::problem::{Problem, ProblemBody, status};
 use super::query::{NoParameters, OfLeaderboard, Query};
 use crate::error::{Error, Fault, Result};
 use crate::leaderboard::{Leaderboards, Standing, Submission, WantedRanks};
-use crate::types::{IdempotencyKey, Member, Metadata, Named, Score};
+use crate::types::{IdempotencyKey, Member, Metadata, Named, Score, read_object};
 
 const MAX_BATCH: usize = 1000;
 
 /// A score to submit.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 #[schema(as = SubmitScore, example = json!({"member": "alice", "score": 1500, "metadata": {"level": 7}}))]
 pub struct SubmitScore {
     /// Whose score it is.
@@ -58,6 +58,8 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 ) -> std::result::Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
+
+read_object!(SubmitScore);
 
 impl Body for SubmitScore {
     const MAX_BYTES: usize = 16 * 1024;
@@ -186,13 +188,15 @@ pub async fn submit_score(
 
 /// Many scores to submit.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 #[schema(as = SubmitScores)]
 pub struct SubmitScores {
     /// The scores, each for itself.
     #[schema(value_type = Vec<SubmitScore>, max_items = 1000)]
     scores: Vec<Box<RawValue>>,
 }
+
+read_object!(SubmitScores);
 
 impl Body for SubmitScores {
     const MAX_BYTES: usize = 4 * 1024 * 1024;

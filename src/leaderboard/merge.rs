@@ -1,10 +1,12 @@
 //! Single submissions that wait at the same time share a script call.
 //!
-//! While one round of calls is under way, what arrives waits for the next, which makes one call for each leaderboard. So
+//! While enough calls are under way, what arrives waits for the next round, which makes one call for each leaderboard. So
 //! nothing waits when little is going on, and a busy leaderboard pays the fixed cost of a call once for many.
 
 use std::sync::Arc;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -16,6 +18,9 @@ use crate::error::{Error, Result};
 
 /// Submissions that may wait for the next call; more wait in their own tasks.
 const QUEUE: usize = 1024;
+
+/// Two, so that Redis works on one call while the thread makes the next.
+const CALLS_UNDER_WAY: usize = 2;
 
 type Answer = Result<Versioned<Submitted>>;
 
@@ -56,20 +61,36 @@ impl Drop for Merger {
 
 async fn run(store: LeaderboardStore, mut receiver: mpsc::Receiver<Waiting>) {
     let mut arrived = Vec::with_capacity(CHUNK);
-    while receiver.recv_many(&mut arrived, CHUNK).await > 0 {
-        let mut groups: Vec<Vec<Waiting>> = Vec::new();
-        for waiting in arrived.drain(..) {
-            match groups.iter_mut().find(|group| {
-                group
-                    .first()
-                    .is_some_and(|first| Arc::ptr_eq(&first.board, &waiting.board) || first.board.is(&waiting.board))
-            }) {
-                Some(group) => group.push(waiting),
-                None => groups.push(vec![waiting]),
+    let mut calls = FuturesUnordered::new();
+    loop {
+        // Calls are sent in the order in which they are made, and Redis runs them in that order.
+        tokio::select! {
+            biased;
+            Some(()) = calls.next() => {}
+            count = receiver.recv_many(&mut arrived, CHUNK), if calls.len() < CALLS_UNDER_WAY => {
+                if count == 0 {
+                    return;
+                }
+                calls.extend(by_leaderboard(arrived.drain(..)).into_iter().map(|group| call(&store, group)));
             }
         }
-        futures_util::future::join_all(groups.into_iter().map(|group| call(&store, group))).await;
     }
+}
+
+fn by_leaderboard(arrived: impl Iterator<Item = Waiting>) -> Vec<Vec<Waiting>> {
+    let mut groups: Vec<Vec<Waiting>> = Vec::new();
+    for waiting in arrived {
+        let same = |group: &&mut Vec<Waiting>| {
+            group
+                .first()
+                .is_some_and(|first| Arc::ptr_eq(&first.board, &waiting.board) || first.board.is(&waiting.board))
+        };
+        match groups.iter_mut().find(same) {
+            Some(group) => group.push(waiting),
+            None => groups.push(vec![waiting]),
+        }
+    }
+    groups
 }
 
 /// Submits the rows of one leaderboard, and answers each that still waits.

@@ -229,15 +229,7 @@ impl Leaderboards {
 
     /// Whether an error comes of settings that another instance has changed meanwhile. The cache then has the new ones.
     async fn is_overtaken(&self, board: &Board, error: &Error) -> Result<bool> {
-        let of_settings = matches!(
-            error,
-            Error::Invalid(_)
-                | Error::NoWindow { .. }
-                | Error::NoPeriod { .. }
-                | Error::PeriodClosed { .. }
-                | Error::Malformed(_)
-        );
-        if !of_settings {
+        if !depends_on_settings(error) {
             return Ok(false);
         }
         let current = self.store.load(&board.name).await?;
@@ -266,6 +258,18 @@ impl Leaderboards {
         }
         Err(changing(name))
     }
+}
+
+/// Whether other settings might have led to something else.
+fn depends_on_settings(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Invalid(_)
+            | Error::NoWindow { .. }
+            | Error::NoPeriod { .. }
+            | Error::PeriodClosed { .. }
+            | Error::Malformed(_)
+    )
 }
 
 fn changing(name: &LeaderboardName) -> Error {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::error::Fault;
-use crate::types::{Score, WindowName, read_choice};
+use crate::types::{Score, WindowName, read_choice, read_object};
 
 const MAX_SUBSCORES: usize = 4;
 const MAX_SHARDS: u32 = 256;
@@ -65,7 +65,7 @@ read_choice!(Ties { Earliest = "earliest", Latest = "latest", Member = "member" 
 
 /// A window of a leaderboard: a ranking of its own that every submission enters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct Window {
     /// The window's name.
     #[schema(value_type = String, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", example = "all_time")]
@@ -74,7 +74,7 @@ pub struct Window {
 
 /// A further column that decides between equal scores.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct Subscore {
     /// The column's name.
     #[schema(value_type = String, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", example = "time_ms")]
@@ -86,7 +86,7 @@ pub struct Subscore {
 
 /// How often one member may submit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct SubmissionLimit {
     /// How many submissions count in any span of `per_ms`.
     #[schema(minimum = 1, maximum = 1000, example = 10)]
@@ -98,7 +98,7 @@ pub struct SubmissionLimit {
 
 /// The settings of a leaderboard. What is left out has its default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(remote = "Self", deny_unknown_fields, default)]
 #[schema(example = json!({"order": "descending", "operator": "best", "ties": "earliest", "max_entries": 100_000}))]
 pub struct Settings {
     /// Which scores are better. Fixed once there are entries.
@@ -134,6 +134,11 @@ pub struct Settings {
     #[schema(value_type = Vec<Object>, max_items = 0)]
     pub rewards: Vec<serde_json::Value>,
 }
+
+read_object!(Window, written);
+read_object!(Subscore, written);
+read_object!(SubmissionLimit, written);
+read_object!(Settings, written);
 
 impl Default for Settings {
     fn default() -> Self {

@@ -6,7 +6,7 @@ use super::board::Board;
 use super::merge::Merger;
 use super::store::{Answered, CallRecord, Submitted, Versioned};
 use super::submission::{Fingerprint, Row, Standing, Submission, WantedRanks};
-use super::{CHUNK, Leaderboards, MOST_TRIES, changing};
+use super::{CHUNK, Leaderboards, MOST_TRIES, changing, depends_on_settings};
 use crate::error::{Error, Fault, Result};
 use crate::types::{IdempotencyKey, LeaderboardName, Member};
 
@@ -135,7 +135,7 @@ impl Leaderboards {
             let board = self.find_or_create(name).await?;
             let (rows, mut results) = self.rows(&board, items).await;
             let refusal = results.iter().zip(items).find_map(|(result, item)| match (result, item) {
-                (Some(Err(error)), Ok(_)) => Some(error),
+                (Some(Err(error)), Ok(_)) if depends_on_settings(error) => Some(error),
                 _ => None,
             });
             if let Some(error) = refusal

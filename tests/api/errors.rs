@@ -463,3 +463,38 @@ async fn an_idempotency_key_is_visible_ascii() {
     }
     assert_untouched(&app, &before);
 }
+
+#[tokio::test]
+async fn an_array_does_not_stand_for_an_object() {
+    let app = with_one_entry().await;
+    let scores = "/v1/leaderboards/race/scores";
+    for (path, body) in [
+        (scores, r#"["carol",5]"#),
+        ("/v1/leaderboards/race/scores/batch", r#"[[{"member":"carol","score":5}]]"#),
+        ("/v1/leaderboards/race/scores/batch", "[[]]"),
+        ("/v1/leaderboards/race/members/lookup", r#"[["alice"]]"#),
+    ] {
+        app.post(path, body).await.fails_with(422, "invalid");
+    }
+    let batch = app.post("/v1/leaderboards/race/scores/batch", r#"{"scores":[["carol",5]]}"#).await.is(200);
+    assert_eq!(batch["results"][0]["status"], 422);
+    for (settings, pointer) in [
+        ("[]", ""),
+        (r#"{"windows":[["all_time"]]}"#, "/windows/0"),
+        (r#"{"submission_limit":[5,1000]}"#, "/submission_limit"),
+        (r#"{"subscores":[["t","ascending"]]}"#, "/subscores/0"),
+    ] {
+        app.put("/v1/leaderboards/other", settings).await.fails_at(&[pointer]);
+    }
+    app.get("/v1/leaderboards/other").await.fails_with(404, "not-found");
+    app.member("race", "carol").await.fails_with(404, "not-found");
+}
+
+#[tokio::test]
+async fn head_is_answered_as_get_without_a_body() {
+    let app = with_one_entry().await;
+    for path in ["/health/live", "/openapi.json"] {
+        let answer = app.raw(format!("HEAD {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await;
+        assert_eq!((answer.status, answer.text()), (200, ""), "{path}");
+    }
+}

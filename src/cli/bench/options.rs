@@ -47,7 +47,7 @@ pub struct Options {
     /// Entries in the leaderboard.
     #[arg(long, value_name = "NUMBER", default_value_t = 10_000, value_parser = value_parser!(u64).range(1..=MAX_ENTRIES))]
     pub(super) entries: u64,
-    /// A leaderboard that is not there yet; it is deleted at the end [default: bench-<random>].
+    /// A leaderboard that is not there yet; it is deleted at the end. By default `bench-` and random letters.
     #[arg(long, value_name = "NAME", value_parser = leaderboard_name)]
     pub(super) leaderboard: Option<LeaderboardName>,
     /// Who is ahead among equal scores.

@@ -8,7 +8,7 @@ use crate::http::problem::{FaultBody, PROBLEM_JSON, ProblemBody, status};
 
 const DESCRIPTION: &str = "Leaderboards over HTTP, on Redis.\n\nErrors are `application/problem+json` (RFC 9457); their \
     `type` is the address of a page that explains them. Times are RFC 3339 in UTC with milliseconds, durations are integers \
-    in milliseconds. Unknown fields and unknown parameters are refused by name. Every answer has an `X-Request-Id`; a \
+    in milliseconds. Unknown fields and, under `/v1`, unknown parameters are refused by name. Every answer has an `X-Request-Id`; a \
     client may send its own, and a `traceparent`.";
 
 const TAGS: [(&str, &str); 5] = [

@@ -17,6 +17,7 @@ fn rewrite(value: &mut Value) {
         Value::Object(_) => {
             nullable_type(value);
             nullable_choice(value);
+            lone_reference(value);
             if let Some(object) = value.as_object_mut() {
                 object.remove("propertyNames");
             }
@@ -53,6 +54,19 @@ fn nullable_choice(value: &mut Value) {
     if let Some(object) = value.as_object_mut() {
         object.remove("oneOf");
     }
+    // Its own default of null would have to be an object, say linters.
+    if let Some(object) = value.as_object_mut().filter(|object| object.get("default") == Some(&Value::Null)) {
+        object.remove("default");
+    }
+    value["type"] = json!("object");
     value["allOf"] = Value::Array(others);
     value["nullable"] = json!(true);
+}
+
+/// `$ref` with siblings, which 3.0 drops, becomes `allOf: [$ref]` with them.
+fn lone_reference(value: &mut Value) {
+    let Some(object) = value.as_object_mut().filter(|object| object.len() > 1) else { return };
+    if let Some(reference) = object.remove("$ref") {
+        object.insert("allOf".to_owned(), json!([{"$ref": reference}]));
+    }
 }
