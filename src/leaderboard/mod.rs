@@ -41,7 +41,7 @@ const MOST_TRIES: usize = 5;
 /// Submissions in one script call: about a millisecond of Redis.
 const CHUNK: usize = 50;
 /// Entries trimmed in one script call: about a millisecond of Redis.
-const TRIM_STEP: u64 = 200;
+const TRIM_STEP: u64 = 64;
 
 /// The leaderboards of a service. Clones share the cache of settings.
 #[derive(Clone)]

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::types::{LeaderboardName, Limit, Member, Radius, Score, WindowName};
 
 /// Members looked up in one script call.
-const LOOKUP_CHUNK: usize = 200;
+const LOOKUP_CHUNK: usize = 100;
 
 impl Leaderboards {
     /// A run of entries, best first.
