@@ -40,8 +40,8 @@ const CACHED_BOARDS: u64 = 10_000;
 const MOST_TRIES: usize = 5;
 /// Submissions in one script call: about a millisecond of Redis.
 const CHUNK: usize = 50;
-/// Entries trimmed in one script call: about a millisecond of Redis.
-const TRIM_STEP: u64 = 64;
+/// Entries trimmed in one script call: under a millisecond of Redis.
+const TRIM_STEP: u64 = 32;
 
 /// The leaderboards of a service. Clones share the cache of settings.
 #[derive(Clone)]
