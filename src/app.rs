@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use actix_web::HttpServer;
-use actix_web::dev::{Server, ServerHandle};
+use actix_web::dev::Server;
 use actix_web::http::KeepAlive;
 use actix_web::web::Data;
 use redis::IntoConnectionInfo as _;
@@ -126,7 +126,7 @@ impl App {
             shutdown.await;
             info!("stopping: finishing the requests in flight");
             draining.begin();
-            stop(&handle).await;
+            handle.stop(true).await;
         };
         let (served, ()) = futures_util::future::join(server, stop).await;
         if let Some(embedded) = embedded {
@@ -135,10 +135,6 @@ impl App {
         info!("stopped");
         served
     }
-}
-
-async fn stop(handle: &ServerHandle) {
-    handle.stop(true).await;
 }
 
 /// Says aloud where the Redis may lose what was acknowledged.

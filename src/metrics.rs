@@ -104,9 +104,10 @@ impl Metrics {
         self.0.request_seconds.get_or_create(&RouteLabels { method, route }).observe(took.as_secs_f64());
     }
 
-    /// Counts a request in and out of flight.
-    pub fn in_flight(&self, change: i64) {
-        self.0.in_flight.inc_by(change);
+    /// Counts a request as in flight until the guard goes, which it also does when the client hangs up.
+    pub fn in_flight(&self) -> InFlight {
+        self.0.in_flight.inc();
+        InFlight(self.clone())
     }
 
     /// Counts a call of Redis.
@@ -138,6 +139,15 @@ impl Metrics {
         let mut text = String::new();
         text::encode(&mut text, &self.0.registry)?;
         Ok(text)
+    }
+}
+
+/// A request in flight.
+pub struct InFlight(Metrics);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.0.in_flight.dec();
     }
 }
 

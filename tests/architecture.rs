@@ -366,7 +366,7 @@ fn every_metric_is_documented() {
     let document = read("docs/operations.md");
     let metrics = Metrics::default();
     metrics.request("GET", "/", 200, Duration::ZERO);
-    metrics.in_flight(1);
+    drop(metrics.in_flight());
     metrics.redis_call("call", Duration::ZERO, false);
     metrics.redis_connected();
     metrics.redis_restarted();

@@ -28,7 +28,6 @@ pub struct Db {
 
 struct Shared {
     pool: Pool,
-    timeout: Duration,
     metrics: Metrics,
 }
 
@@ -66,17 +65,12 @@ impl Db {
             .recycle_timeout(Some(timeout))
             .build()
             .map_err(unavailable)?;
-        Ok(Self { shared: Arc::new(Shared { pool, timeout, metrics }), local: Arc::default() })
+        Ok(Self { shared: Arc::new(Shared { pool, metrics }), local: Arc::default() })
     }
 
     /// A handle with a connection of its own, for another thread: its commands share pipelines among themselves.
     pub fn handle(&self) -> Self {
         Self { shared: Arc::clone(&self.shared), local: Arc::default() }
-    }
-
-    /// How long one call may take.
-    pub fn timeout(&self) -> Duration {
-        self.shared.timeout
     }
 
     /// Sends one command and gives its answer. A read whose connection was gone is sent once more on a new one.

@@ -38,16 +38,6 @@ impl Script {
         Self { name, effect, code, digest }
     }
 
-    /// The name of the file that it is.
-    pub fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// What it does to the data.
-    pub fn effect(&self) -> Effect {
-        self.effect
-    }
-
     /// Begins a call with these keys; arguments follow.
     pub fn keys<K: AsRef<[u8]>>(&self, keys: &[K]) -> ScriptCall<'_> {
         let mut command = redis::cmd("EVALSHA");

@@ -39,13 +39,9 @@ pub async fn observe(
         request.head_mut().method = Method::GET;
     }
     let span = debug_span!("request", request.id = %id, trace.id = %trace);
-    if let Some(metrics) = &metrics {
-        metrics.in_flight(1);
-    }
+    let in_flight = metrics.as_ref().map(|metrics| metrics.in_flight());
     let outcome = next.call(request).instrument(span).await;
-    if let Some(metrics) = &metrics {
-        metrics.in_flight(-1);
-    }
+    drop(in_flight);
     // Handlers and routing answer their errors themselves; what is left has no request to answer with an id.
     let mut response = with_problem(outcome?.map_into_boxed_body(), &id);
     response.headers_mut().insert(REQUEST_ID, id_header);

@@ -179,7 +179,7 @@ impl Leaderboards {
     ///
     /// `NoLeaderboard`; `NoMember` where it stands in none.
     pub async fn remove(&self, name: &LeaderboardName, member: &Member) -> Result<()> {
-        let removed = self.on_current(name, false, async |board| self.store.remove(board, member).await).await?;
+        let removed = self.on_current(name, async |board| self.store.remove(board, member).await).await?;
         if removed == 0 {
             return Err(Error::NoMember { leaderboard: name.clone(), member: member.clone() });
         }
@@ -192,7 +192,7 @@ impl Leaderboards {
     ///
     /// `NoLeaderboard`.
     pub async fn delete(&self, name: &LeaderboardName) -> Result<()> {
-        self.on_current(name, false, async |board| self.store.delete(board).await).await?;
+        self.on_current(name, async |board| self.store.delete(board).await).await?;
         self.boards.invalidate(name);
         self.store.unlist_name(name).await?;
         // Created again in the meantime: it belongs in the list.
@@ -227,15 +227,16 @@ impl Leaderboards {
         Err(changing(name))
     }
 
-    /// Whether an error comes of settings that another instance has changed meanwhile. The cache then has the new ones.
+    /// Whether an error comes of settings that another instance has changed meanwhile. The cache then has what stands.
     async fn is_overtaken(&self, board: &Board, error: &Error) -> Result<bool> {
         if !depends_on_settings(error) {
             return Ok(false);
         }
         let current = self.store.load(&board.name).await?;
         let overtaken = !current.as_ref().is_some_and(|current| current.is(board));
-        if overtaken {
-            self.boards.invalidate(&board.name);
+        match current {
+            Some(current) => self.boards.insert(board.name.clone(), current),
+            None => self.boards.invalidate(&board.name),
         }
         Ok(overtaken)
     }
@@ -244,11 +245,10 @@ impl Leaderboards {
     async fn on_current<T>(
         &self,
         name: &LeaderboardName,
-        create: bool,
         call: impl AsyncFn(&Board) -> Result<Versioned<T>>,
     ) -> Result<T> {
         for _ in 0..MOST_TRIES {
-            let board = if create { self.find_or_create(name).await? } else { self.find(name).await? };
+            let board = self.find(name).await?;
             match call(&board).await {
                 Ok(Versioned::Current(answer)) => return Ok(answer),
                 Ok(Versioned::Stale) => self.boards.invalidate(name),

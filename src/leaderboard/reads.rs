@@ -21,7 +21,7 @@ impl Leaderboards {
     ///
     /// `NoLeaderboard`, `NoWindow`, `NoPeriod`; `Malformed` for a cursor of another list.
     pub async fn rankings(&self, name: &LeaderboardName, view: &View, start: &Start, limit: Limit) -> Result<Page> {
-        self.on_current(name, false, async |board| {
+        self.on_current(name, async |board| {
             let ranking = pick(board, view)?;
             let span = match start {
                 Start::Offset(offset) => Span::Offset { offset: *offset, limit },
@@ -56,7 +56,7 @@ impl Leaderboards {
         view: &View,
         radius: u32,
     ) -> Result<Page> {
-        self.on_current(name, false, async |board| {
+        self.on_current(name, async |board| {
             let span = Span::Member { member: member.clone(), radius };
             let absent = || Error::NoMember { leaderboard: name.clone(), member: member.clone() };
             self.page(board, pick(board, view)?, view.ranking, &span).await?.present(absent)
@@ -76,7 +76,7 @@ impl Leaderboards {
         view: &View,
         radius: Radius,
     ) -> Result<Page> {
-        self.on_current(name, false, async |board| {
+        self.on_current(name, async |board| {
             let span = Span::Score {
                 ranked: board.settings.turned(score),
                 ahead_of_equals: board.settings.ties == Ties::Latest,
@@ -95,7 +95,7 @@ impl Leaderboards {
     pub async fn lookup(&self, name: &LeaderboardName, members: &[Member], view: &View) -> Result<Lookup> {
         let mut seen = BTreeSet::new();
         let wanted: Vec<Member> = members.iter().filter(|member| seen.insert(*member)).cloned().collect();
-        self.on_current(name, false, async |board| {
+        self.on_current(name, async |board| {
             let ranking = pick(board, view)?;
             let mut found: Vec<Found> = Vec::new();
             let mut missing = Vec::new();
@@ -147,8 +147,7 @@ impl Leaderboards {
     ///
     /// As [`Leaderboards::rankings`].
     pub async fn distribution(&self, name: &LeaderboardName, view: &View, buckets: u32) -> Result<Distribution> {
-        self.on_current(name, false, async |board| self.store.distribution(board, pick(board, view)?, buckets).await)
-            .await
+        self.on_current(name, async |board| self.store.distribution(board, pick(board, view)?, buckets).await).await
     }
 
     async fn page(

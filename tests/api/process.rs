@@ -69,12 +69,7 @@ async fn a_request_in_flight_at_sigterm_is_finished() {
     let head = "POST /v1/leaderboards/race/scores HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
     let (now, later) = row.split_at(10);
     write!(slow, "{head}Content-Length: {}\r\n\r\n{now}", row.len()).expect("sent");
-    // The request is in flight once the service counts it.
-    eventually("the request is in flight", async || {
-        let text = reqwest::get(format!("http://{}/metrics", service.address())).await.ok()?.text().await.ok()?;
-        text.contains("ranq_http_requests_in_flight 2").then_some(())
-    })
-    .await;
+    is_in_flight(&service).await;
     let started = Instant::now();
     service.signal(Signal::TERM);
     eventually("the stop begins", async || service.log().contains("stopping").then_some(())).await;
@@ -97,11 +92,7 @@ async fn a_request_that_never_ends_does_not_hold_up_the_stop() {
     let head = "POST /v1/leaderboards/race/scores HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
     write!(stuck, "{head}Content-Length: 100\r\n\r\n{{").expect("sent");
     let idle = TcpStream::connect(service.address()).expect("it listens");
-    eventually("the request is in flight", async || {
-        let text = reqwest::get(format!("http://{}/metrics", service.address())).await.ok()?.text().await.ok()?;
-        text.contains("ranq_http_requests_in_flight 2").then_some(())
-    })
-    .await;
+    is_in_flight(&service).await;
     let started = Instant::now();
     service.signal(Signal::TERM);
     assert_eq!(service.ended().await.code(), Some(0), "{}", service.log());
@@ -158,4 +149,13 @@ async fn the_health_check_tells_by_its_exit_code() {
     service.ended().await;
     let (code, message) = Process::run("healthcheck", &["--listen", &address], &[]).await;
     assert_eq!((code, message.lines().count()), (1, 1), "{message}");
+}
+
+/// Waits until the service counts a request beside the one that asks.
+async fn is_in_flight(service: &Process) {
+    eventually("the request is in flight", async || {
+        let text = reqwest::get(format!("http://{}/metrics", service.address())).await.ok()?.text().await.ok()?;
+        text.contains("ranq_http_requests_in_flight 2").then_some(())
+    })
+    .await;
 }
