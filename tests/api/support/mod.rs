@@ -4,11 +4,13 @@ mod answer;
 mod app;
 mod contract;
 mod process;
+mod queues;
 mod raw;
 
 pub use self::answer::{Answer, entries};
 pub use self::app::{Body, TestApp, encoded};
 pub use self::contract::document;
+pub use self::queues::Leased;
 pub use self::process::{OwnRedis, Process, is_alive, signal};
 
 use std::future::Future;
