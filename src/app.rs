@@ -19,6 +19,8 @@ use crate::db::{Db, EmbeddedError, EmbeddedRedis, Health, Keyspace};
 use crate::http::{self, Document, Draining, Services};
 use crate::leaderboard::Leaderboards;
 use crate::metrics::Metrics;
+use crate::queue::{ListenForWakes, Queues, Tend, WakeWaiters};
+use crate::task::Driver;
 use crate::types::Clock;
 
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -51,6 +53,9 @@ pub struct App {
     embedded: Option<EmbeddedRedis>,
     health: Health,
     draining: Draining,
+    queues: Queues,
+    db: Db,
+    metrics: Metrics,
 }
 
 impl App {
@@ -75,18 +80,22 @@ impl App {
         let keyspace = Keyspace::new(&config.key_prefix);
         let health = Health::new(db.handle(), &keyspace);
         let draining = Draining::default();
+        let queues = Queues::new(db.handle(), keyspace.clone(), clock.clone(), metrics.clone(), config.auto_create);
         let services = Services {
             leaderboards: Leaderboards::new(db.handle(), keyspace, clock, config.auto_create),
+            queues: queues.clone(),
             gate: Gate::new(config.admin_token.as_ref()),
             health: health.clone(),
             draining: draining.clone(),
-            metrics,
+            metrics: metrics.clone(),
             document: Data::new(Document::new()),
         };
         // The factory runs once on each thread, so that each has a connection of its own.
+        let connections = db.clone();
         let factory = move || {
-            let leaderboards = services.leaderboards.on(db.handle());
-            http::app(Services { leaderboards, ..services.clone() })
+            let own = connections.handle();
+            let (leaderboards, queues) = (services.leaderboards.on(own.clone()), services.queues.on(own));
+            http::app(Services { leaderboards, queues, ..services.clone() })
         };
         let listen = |source| StartError::Listen { address: config.listen, source };
         let server = HttpServer::new(factory)
@@ -100,7 +109,7 @@ impl App {
             .bind(config.listen)
             .map_err(listen)?;
         let addresses = server.addrs();
-        Ok(Self { server: server.run(), addresses, embedded, health, draining })
+        Ok(Self { server: server.run(), addresses, embedded, health, draining, queues, db, metrics })
     }
 
     /// Where the service listens.
@@ -119,16 +128,26 @@ impl App {
     ///
     /// What the server meets.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { server, embedded, health, draining, .. } = self;
+        let Self { server, embedded, health, draining, queues, db, metrics, addresses: _ } = self;
         let handle = server.handle();
+        let mut tasks = Driver::new(metrics);
+        tasks.start(Tend::new(queues.on(db.handle())));
+        tasks.start(WakeWaiters::new(queues.clone()));
+        let wakes = ListenForWakes::new(queues.clone(), &db);
         let stop = async {
             warn_of_loss(&health).await;
             shutdown.await;
             info!("stopping: finishing the requests in flight");
             draining.begin();
+            queues.close();
             handle.stop(true).await;
         };
-        let (served, ()) = futures_util::future::join(server, stop).await;
+        let serving = futures_util::future::join(server, stop);
+        let (served, ()) = tokio::select! {
+            ended = serving => ended,
+            never = wakes.run() => match never {},
+        };
+        tasks.stop().await;
         if let Some(embedded) = embedded {
             embedded.stop();
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::types::{LeaderboardName, Member};
+use crate::types::{JobId, LeaderboardName, Member, QueueName, ScheduleName};
 
 /// A result whose error is [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
@@ -65,6 +65,28 @@ pub enum Error {
         /// The period asked for.
         period: String,
     },
+    /// There is no such queue.
+    #[error("there is no queue `{0}`")]
+    NoQueue(QueueName),
+    /// The queue has no such job.
+    #[error("queue `{queue}` has no job `{job}`")]
+    NoJob {
+        /// The queue asked.
+        queue: QueueName,
+        /// The job asked for.
+        job: JobId,
+    },
+    /// The queue has no such schedule.
+    #[error("queue `{queue}` has no schedule `{schedule}`")]
+    NoSchedule {
+        /// The queue asked.
+        queue: QueueName,
+        /// The schedule asked for.
+        schedule: ScheduleName,
+    },
+    /// The lease is not, or no longer, the job's.
+    #[error("job `{0}` is not leased under this lease, or no longer: its result does not count")]
+    LeaseLost(JobId),
     /// The period that a submission is meant for takes none.
     #[error("period `{period}` of window `{window}` is not the open one")]
     PeriodClosed {
@@ -137,7 +159,11 @@ impl Error {
             | Self::NoMember { .. }
             | Self::NoWindow { .. }
             | Self::NoPeriod { .. }
+            | Self::NoQueue(_)
+            | Self::NoJob { .. }
+            | Self::NoSchedule { .. }
             | Self::NoRoute => ErrorCode::NotFound,
+            Self::LeaseLost(_) => ErrorCode::LeaseLost,
             Self::PeriodClosed { .. } => ErrorCode::PeriodClosed,
             Self::MethodNotAllowed(_) => ErrorCode::MethodNotAllowed,
             Self::UnsupportedMediaType => ErrorCode::UnsupportedMediaType,
@@ -175,6 +201,8 @@ pub enum ErrorCode {
     RequestTimeout,
     /// `conflict`
     Conflict,
+    /// `lease-lost`
+    LeaseLost,
     /// `period-closed`
     PeriodClosed,
     /// `idempotency-mismatch`
@@ -210,7 +238,7 @@ pub struct ErrorFacts {
 
 impl ErrorCode {
     /// Every code, in the order of docs/errors.md.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::MalformedRequest,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -218,6 +246,7 @@ impl ErrorCode {
         Self::MethodNotAllowed,
         Self::RequestTimeout,
         Self::Conflict,
+        Self::LeaseLost,
         Self::PeriodClosed,
         Self::IdempotencyMismatch,
         Self::PayloadTooLarge,
@@ -256,7 +285,8 @@ impl ErrorCode {
                 "not-found",
                 "There is no such thing",
                 false,
-                "No leaderboard, member, window or period of that name exists, or no operation has that path.",
+                "No leaderboard, member, window, period, queue, job or schedule of that name exists, or no operation has that \
+                 path.",
             ),
             Self::MethodNotAllowed => (
                 "method-not-allowed",
@@ -276,6 +306,13 @@ impl ErrorCode {
                 false,
                 "What is there does not allow the change, for example another order for a leaderboard that has \
                  entries. The detail says what stands in the way.",
+            ),
+            Self::LeaseLost => (
+                "lease-lost",
+                "The lease is not the job's",
+                false,
+                "The lease ran out, was given to another worker, or belongs to an attempt that has ended. Nothing was \
+                 changed: the job runs, or ran, again elsewhere. Drop what you did, and dequeue the next one.",
             ),
             Self::PeriodClosed => (
                 "period-closed",

@@ -7,7 +7,8 @@
 //! | 0 | [`types`], [`error`] |
 //! | 1 | [`config`], [`telemetry`], [`metrics`] |
 //! | 2 | [`db`] |
-//! | 4 | [`auth`], [`leaderboard`] |
+//! | 3 | [`events`], [`task`] |
+//! | 4 | [`auth`], [`leaderboard`], [`queue`] |
 //! | 6 | [`http`] |
 //! | 7 | [`app`] |
 //! | 8 | [`cli`] |
@@ -18,8 +19,11 @@ pub mod cli;
 pub mod config;
 pub mod db;
 pub mod error;
+pub mod events;
 pub mod http;
 pub mod leaderboard;
 pub mod metrics;
+pub mod queue;
+pub mod task;
 pub mod telemetry;
 pub mod types;

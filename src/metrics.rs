@@ -1,7 +1,9 @@
 //! What the service counts, in the Prometheus text format. docs/operations.md lists every metric.
 
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -14,6 +16,12 @@ use prometheus_client::registry::{Registry, Unit};
 
 /// Upper bounds of the durations' buckets, in seconds.
 const BUCKETS: [f64; 12] = [0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
+
+/// The same for waits and runs of jobs.
+const JOB_BUCKETS: [f64; 12] = [0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0, 60.0, 300.0, 1800.0, 3600.0];
+/// Queues that have figures of their own; those beyond are counted together, so that names cannot fill the memory.
+const NAMED_QUEUES: usize = 1000;
+const OTHER_QUEUES: &str = "_other";
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabels {
@@ -33,6 +41,40 @@ struct CallLabels {
     call: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QueueLabels {
+    queue: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    queue: String,
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RemovalLabels {
+    queue: String,
+    state: &'static str,
+    reason: &'static str,
+}
+
+/// Why jobs of a state were removed from a queue.
+#[derive(Debug, Clone, Copy)]
+pub struct Removal<'a> {
+    /// The queue.
+    pub queue: &'a str,
+    /// Which jobs.
+    pub state: &'static str,
+    /// `age` or `count`.
+    pub reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TaskLabels {
+    task: &'static str,
+}
+
 /// The metrics of one service; clones count into the same ones.
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
@@ -47,10 +89,27 @@ struct Inner {
     redis_seconds: Family<CallLabels, Histogram, fn() -> Histogram>,
     redis_connections: Counter,
     redis_restarts: Counter,
+    queue_names: Mutex<HashSet<String>>,
+    jobs_enqueued: Family<QueueLabels, Counter>,
+    jobs_completed: Family<QueueLabels, Counter>,
+    jobs_failed: Family<QueueLabels, Counter>,
+    jobs_dead: Family<QueueLabels, Counter>,
+    jobs_removed: Family<RemovalLabels, Counter>,
+    job_wait: Family<QueueLabels, Histogram, fn() -> Histogram>,
+    job_run: Family<QueueLabels, Histogram, fn() -> Histogram>,
+    queue_jobs: Family<StateLabels, Gauge>,
+    queue_oldest: Family<QueueLabels, Gauge<f64, AtomicU64>>,
+    task_runs: Family<TaskLabels, Counter>,
+    task_errors: Family<TaskLabels, Counter>,
+    task_seconds: Family<TaskLabels, Histogram, fn() -> Histogram>,
 }
 
 fn durations() -> Histogram {
     Histogram::new(BUCKETS)
+}
+
+fn job_durations() -> Histogram {
+    Histogram::new(JOB_BUCKETS)
 }
 
 impl Default for Metrics {
@@ -68,6 +127,19 @@ impl Default for Metrics {
             redis_seconds: Family::new_with_constructor(durations),
             redis_connections: Counter::default(),
             redis_restarts: Counter::default(),
+            queue_names: Mutex::default(),
+            jobs_enqueued: Family::default(),
+            jobs_completed: Family::default(),
+            jobs_failed: Family::default(),
+            jobs_dead: Family::default(),
+            jobs_removed: Family::default(),
+            job_wait: Family::new_with_constructor(job_durations),
+            job_run: Family::new_with_constructor(job_durations),
+            queue_jobs: Family::default(),
+            queue_oldest: Family::default(),
+            task_runs: Family::default(),
+            task_errors: Family::default(),
+            task_seconds: Family::new_with_constructor(durations),
         };
         let registry = &mut inner.registry;
         registry.register("http_requests", "Requests answered", inner.requests.clone());
@@ -92,6 +164,38 @@ impl Default for Metrics {
         );
         registry.register("redis_connections", "Connections made to Redis", inner.redis_connections.clone());
         registry.register("redis_restarts", "Restarts of the embedded Redis", inner.redis_restarts.clone());
+        registry.register("jobs_enqueued", "Jobs enqueued", inner.jobs_enqueued.clone());
+        registry.register("jobs_completed", "Jobs completed", inner.jobs_completed.clone());
+        registry.register("jobs_failed", "Attempts that failed or whose lease ran out", inner.jobs_failed.clone());
+        registry.register("jobs_dead", "Jobs whose attempts were spent", inner.jobs_dead.clone());
+        registry.register("jobs_removed", "Finished jobs removed by their retention", inner.jobs_removed.clone());
+        registry.register_with_unit(
+            "job_wait",
+            "Time from a job's getting ready to its lease",
+            Unit::Seconds,
+            inner.job_wait.clone(),
+        );
+        registry.register_with_unit(
+            "job_run",
+            "Time from a job's lease to its end by its worker",
+            Unit::Seconds,
+            inner.job_run.clone(),
+        );
+        registry.register("queue_jobs", "Jobs by state", inner.queue_jobs.clone());
+        registry.register_with_unit(
+            "queue_oldest_ready",
+            "How long the oldest ready job has been ready",
+            Unit::Seconds,
+            inner.queue_oldest.clone(),
+        );
+        registry.register("task_runs", "Runs of background tasks", inner.task_runs.clone());
+        registry.register("task_errors", "Runs of background tasks that failed", inner.task_errors.clone());
+        registry.register_with_unit(
+            "task_run_duration",
+            "Time of a run of a background task",
+            Unit::Seconds,
+            inner.task_seconds.clone(),
+        );
         Self(Arc::new(inner))
     }
 }
@@ -128,6 +232,88 @@ impl Metrics {
     /// Counts a restart of the embedded Redis.
     pub fn redis_restarted(&self) {
         self.0.redis_restarts.inc();
+    }
+
+    /// The label of a queue.
+    fn queue(&self, name: &str) -> String {
+        let mut names = self.0.queue_names.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.contains(name) {
+            return name.to_owned();
+        }
+        if names.len() >= NAMED_QUEUES {
+            return OTHER_QUEUES.to_owned();
+        }
+        names.insert(name.to_owned());
+        name.to_owned()
+    }
+
+    /// Counts jobs that came into a queue.
+    pub fn jobs_enqueued(&self, queue: &str, count: u64) {
+        if count > 0 {
+            self.0.jobs_enqueued.get_or_create(&QueueLabels { queue: self.queue(queue) }).inc_by(count);
+        }
+    }
+
+    /// Counts jobs that were done.
+    pub fn jobs_completed(&self, queue: &str, count: u64) {
+        if count > 0 {
+            self.0.jobs_completed.get_or_create(&QueueLabels { queue: self.queue(queue) }).inc_by(count);
+        }
+    }
+
+    /// Counts attempts that failed, and those of them that were the last.
+    pub fn jobs_failed(&self, queue: &str, count: u64, dead: u64) {
+        if count > 0 {
+            let labels = QueueLabels { queue: self.queue(queue) };
+            self.0.jobs_failed.get_or_create(&labels).inc_by(count);
+            self.0.jobs_dead.get_or_create(&labels).inc_by(dead);
+        }
+    }
+
+    /// Counts jobs that were removed.
+    pub fn jobs_removed(&self, removal: Removal<'_>, count: u64) {
+        let Removal { queue, state, reason } = removal;
+        self.0.jobs_removed.get_or_create(&RemovalLabels { queue: self.queue(queue), state, reason }).inc_by(count);
+    }
+
+    /// Notes how long a job was ready before its lease.
+    pub fn job_waited(&self, queue: &str, waited: Duration) {
+        self.0.job_wait.get_or_create(&QueueLabels { queue: self.queue(queue) }).observe(waited.as_secs_f64());
+    }
+
+    /// Notes how long an attempt ran.
+    pub fn job_ran(&self, queue: &str, ran: Duration) {
+        self.0.job_run.get_or_create(&QueueLabels { queue: self.queue(queue) }).observe(ran.as_secs_f64());
+    }
+
+    /// Sets how many jobs of a queue are in a state.
+    pub fn queue_depth(&self, queue: &str, state: &'static str, count: u64) {
+        let labels = StateLabels { queue: self.queue(queue), state };
+        self.0.queue_jobs.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Sets how long the oldest ready job of a queue has been ready.
+    pub fn oldest_ready(&self, queue: &str, age: Duration) {
+        self.0.queue_oldest.get_or_create(&QueueLabels { queue: self.queue(queue) }).set(age.as_secs_f64());
+    }
+
+    /// Forgets how a queue stood that is gone.
+    pub fn queue_gone(&self, queue: &str, states: &[&'static str]) {
+        let labels = QueueLabels { queue: queue.to_owned() };
+        self.0.queue_oldest.remove(&labels);
+        for state in states {
+            self.0.queue_jobs.remove(&StateLabels { queue: queue.to_owned(), state });
+        }
+    }
+
+    /// Counts a run of a background task.
+    pub fn task_run(&self, task: &'static str, took: Duration, succeeded: bool) {
+        let labels = TaskLabels { task };
+        self.0.task_runs.get_or_create(&labels).inc();
+        self.0.task_seconds.get_or_create(&labels).observe(took.as_secs_f64());
+        if !succeeded {
+            self.0.task_errors.get_or_create(&labels).inc();
+        }
     }
 
     /// Everything, in the text format.

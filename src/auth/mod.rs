@@ -15,6 +15,14 @@ pub enum Scope {
     ScoresWrite,
     /// Creating, changing and deleting leaderboards and entries.
     LeaderboardsAdmin,
+    /// Enqueuing jobs.
+    JobsEnqueue,
+    /// Dequeuing jobs and settling their leases.
+    JobsWork,
+    /// Reading queues, jobs, schedules and workers.
+    QueuesRead,
+    /// Creating, changing and deleting queues and schedules; cancelling, retrying and deleting jobs.
+    QueuesAdmin,
 }
 
 impl Scope {
@@ -24,6 +32,10 @@ impl Scope {
             Self::LeaderboardsRead => "leaderboards:read",
             Self::ScoresWrite => "scores:write",
             Self::LeaderboardsAdmin => "leaderboards:admin",
+            Self::JobsEnqueue => "jobs:enqueue",
+            Self::JobsWork => "jobs:work",
+            Self::QueuesRead => "queues:read",
+            Self::QueuesAdmin => "queues:admin",
         }
     }
 }
@@ -40,10 +52,16 @@ pub enum Caller {
 impl Caller {
     /// Whether the caller may do what needs `scope`.
     pub fn may(self, scope: Scope) -> bool {
-        match (self, scope) {
-            (Self::Anyone | Self::Admin, Scope::LeaderboardsRead | Scope::ScoresWrite | Scope::LeaderboardsAdmin) => {
-                true
-            }
+        match self {
+            Self::Anyone | Self::Admin => match scope {
+                Scope::LeaderboardsRead
+                | Scope::ScoresWrite
+                | Scope::LeaderboardsAdmin
+                | Scope::JobsEnqueue
+                | Scope::JobsWork
+                | Scope::QueuesRead
+                | Scope::QueuesAdmin => true,
+            },
         }
     }
 }

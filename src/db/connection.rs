@@ -7,8 +7,8 @@ use deadpool_redis::{Manager, Pool, Runtime};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, ConnectionInfo, Value};
 
-use super::Effect;
 use super::failure::Failure;
+use super::{Effect, Subscriber};
 use crate::error::{Error, Result};
 use crate::metrics::Metrics;
 
@@ -28,6 +28,8 @@ pub struct Db {
 
 struct Shared {
     pool: Pool,
+    info: ConnectionInfo,
+    timeout: Duration,
     metrics: Metrics,
 }
 
@@ -56,7 +58,7 @@ impl Db {
             .set_connection_timeout(Some(timeout))
             .set_response_timeout(Some(timeout))
             .set_pipeline_buffer_size(PIPELINE_DEPTH);
-        let manager = Manager::new_with_config(info, config).map_err(unavailable)?;
+        let manager = Manager::new_with_config(info.clone(), config).map_err(unavailable)?;
         let pool = Pool::builder(manager)
             .max_size(POOL_SIZE)
             .runtime(Runtime::Tokio1)
@@ -65,12 +67,18 @@ impl Db {
             .recycle_timeout(Some(timeout))
             .build()
             .map_err(unavailable)?;
-        Ok(Self { shared: Arc::new(Shared { pool, metrics }), local: Arc::default() })
+        Ok(Self { shared: Arc::new(Shared { pool, info, timeout, metrics }), local: Arc::default() })
     }
 
     /// A handle with a connection of its own, for another thread: its commands share pipelines among themselves.
     pub fn handle(&self) -> Self {
         Self { shared: Arc::clone(&self.shared), local: Arc::default() }
+    }
+
+    /// A subscription to one channel of the same server, on a connection of its own.
+    pub fn subscriber(&self, channel: &str) -> Subscriber {
+        let Shared { info, timeout, metrics, .. } = &*self.shared;
+        Subscriber::new(info.clone(), channel.to_owned(), *timeout, metrics.clone())
     }
 
     /// Sends one command and gives its answer. A read whose connection was gone is sent once more on a new one.

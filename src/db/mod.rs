@@ -5,10 +5,16 @@ mod embedded;
 mod failure;
 mod health;
 mod keyspace;
+mod reply;
 mod script;
+mod subscriber;
+mod version;
 
 pub use connection::Db;
 pub use embedded::{EmbeddedError, EmbeddedRedis};
 pub use health::{Health, RedisKind};
 pub use keyspace::Keyspace;
+pub use reply::Reply;
 pub use script::{Effect, Script, ScriptCall};
+pub use subscriber::Subscriber;
+pub use version::{Version, Versioned};

@@ -29,7 +29,7 @@ macro_rules! needs {
     )*};
 }
 
-needs!(LeaderboardsRead, ScoresWrite, LeaderboardsAdmin);
+needs!(LeaderboardsRead, ScoresWrite, LeaderboardsAdmin, JobsEnqueue, JobsWork, QueuesRead, QueuesAdmin);
 
 /// The caller, who has the scope that the operation needs. It stands first in a handler, so that nothing else of the
 /// request is looked at before.

@@ -6,10 +6,14 @@ use std::hash::{DefaultHasher, Hasher as _};
 use actix_web::dev::Payload;
 use actix_web::http::{StatusCode, header};
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 use super::problem::Problem;
 use crate::error::{Error, Result};
+use crate::queue::Once;
 use crate::types::IdempotencyKey;
 
 /// The header that makes a POST count once.
@@ -39,9 +43,28 @@ fn read_key(request: &HttpRequest) -> Result<Option<IdempotencyKey>> {
     IdempotencyKey::try_from(text).map(Some).map_err(|detail| Error::invalid(IDEMPOTENCY_KEY, detail))
 }
 
+impl IdempotencyHeader {
+    /// What makes this request count once: the key, and a digest of the request, so that another one with it is told.
+    pub fn once(&self, request: &HttpRequest, body: &[u8]) -> Option<Once> {
+        let key = self.0.as_ref()?;
+        let mut digest = Sha256::new();
+        for part in [request.method().as_str().as_bytes(), request.uri().to_string().as_bytes(), body] {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+        let fingerprint = URL_SAFE_NO_PAD.encode(&digest.finalize()[..16]);
+        Some(Once { key: key.as_str().to_owned(), fingerprint })
+    }
+}
+
 /// The answer to a POST that changes state.
 pub fn once(body: &impl Serialize, replayed: bool) -> HttpResponse {
-    let mut response = HttpResponse::Ok();
+    answered(StatusCode::OK, body, replayed)
+}
+
+/// An answer that may have been given before.
+pub fn answered(status: StatusCode, body: &impl Serialize, replayed: bool) -> HttpResponse {
+    let mut response = HttpResponse::build(status);
     if replayed {
         response.insert_header((IDEMPOTENT_REPLAYED, "true"));
     }

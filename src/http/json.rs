@@ -17,7 +17,7 @@ use super::problem::Problem;
 use crate::error::{Error, Fault, Result};
 
 /// How deep arrays and objects may be nested.
-const MAX_DEPTH: usize = 32;
+pub const MAX_DEPTH: usize = 32;
 /// How long a body may take to arrive, in seconds.
 const BODY_TIMEOUT_S: u64 = 15;
 
@@ -25,10 +25,34 @@ const BODY_TIMEOUT_S: u64 = 15;
 pub trait Body: DeserializeOwned {
     /// The most bytes that are read.
     const MAX_BYTES: usize;
+    /// How deep arrays and objects may be nested. What passes through as text is not looked into, so that depth does no harm.
+    const MAX_DEPTH: usize = MAX_DEPTH;
 }
 
-/// A request body that was sent as JSON.
-pub struct Json<T>(pub T);
+/// A request body that was sent as JSON, parsed and as it was sent.
+pub struct Json<T>(pub T, pub Bytes);
+
+/// The same where the body may be left out.
+pub struct OptionalJson<T>(pub T, pub Bytes);
+
+impl<T: Body + Default + 'static> FromRequest for OptionalJson<T> {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = std::result::Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let declared = check_head(request, T::MAX_BYTES);
+        let payload = payload.take();
+        Box::pin(async move {
+            // What is empty needs no media type.
+            let body = arrive(payload, T::MAX_BYTES).await?;
+            if body.is_empty() {
+                return Ok(Self(T::default(), body));
+            }
+            declared?;
+            Ok(Self(parse(&body, T::MAX_DEPTH)?, body))
+        })
+    }
+}
 
 impl<T: Body + 'static> FromRequest for Json<T> {
     type Error = Problem;
@@ -39,11 +63,8 @@ impl<T: Body + 'static> FromRequest for Json<T> {
         let payload = payload.take();
         Box::pin(async move {
             declared?;
-            let reading = read(payload, T::MAX_BYTES);
-            let body = actix_web::rt::time::timeout(Duration::from_secs(BODY_TIMEOUT_S), reading)
-                .await
-                .map_err(|_| Error::RequestTimeout(BODY_TIMEOUT_S))??;
-            Ok(Self(parse(&body)?))
+            let body = arrive(payload, T::MAX_BYTES).await?;
+            Ok(Self(parse(&body, T::MAX_DEPTH)?, body))
         })
     }
 }
@@ -58,6 +79,13 @@ fn check_head(request: &HttpRequest, limit: usize) -> Result<()> {
         return Err(Error::PayloadTooLarge { limit });
     }
     Ok(())
+}
+
+/// The body, unless it is too slow or too long.
+async fn arrive(payload: Payload, limit: usize) -> Result<Bytes> {
+    actix_web::rt::time::timeout(Duration::from_secs(BODY_TIMEOUT_S), read(payload, limit))
+        .await
+        .map_err(|_| Error::RequestTimeout(BODY_TIMEOUT_S))?
 }
 
 async fn read(mut payload: Payload, limit: usize) -> Result<Bytes> {
@@ -77,11 +105,11 @@ async fn read(mut payload: Payload, limit: usize) -> Result<Bytes> {
 /// # Errors
 ///
 /// `Malformed` for what is not UTF-8 or not JSON, `Invalid` with a JSON pointer for JSON of another form.
-pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+pub fn parse<T: DeserializeOwned>(body: &[u8], max_depth: usize) -> Result<T> {
     let text =
         std::str::from_utf8(body).map_err(|error| Error::Malformed(format!("the body is not UTF-8: {error}")))?;
-    if nests_deeper_than(MAX_DEPTH, text.as_bytes()) {
-        return Err(Error::invalid("", format!("is nested deeper than {MAX_DEPTH} levels")));
+    if nests_deeper_than(max_depth, text.as_bytes()) {
+        return Err(Error::invalid("", format!("is nested deeper than {max_depth} levels")));
     }
     let mut source = serde_json::Deserializer::from_str(text);
     let parsed = serde_path_to_error::deserialize(&mut source)
@@ -163,6 +191,17 @@ pub(super) fn fault(mut pointer: String, message: &str) -> Fault {
     Fault::new(pointer, message)
 }
 
+/// The error of an item of a list, with pointers into the whole body.
+pub fn in_list(item: &str, error: &Error) -> Error {
+    match error {
+        Error::Invalid(faults) => {
+            let moved = |fault: &Fault| Fault::new(format!("{item}{}", fault.pointer), &fault.detail);
+            Error::Invalid(faults.iter().map(moved).collect())
+        }
+        other => other.clone(),
+    }
+}
+
 /// An answer with a JSON body.
 pub fn json_response(status: actix_web::http::StatusCode, body: &impl Serialize) -> HttpResponse {
     HttpResponse::build(status).json(body)
@@ -191,7 +230,7 @@ mod tests {
     }
 
     fn refused(body: &str) -> Error {
-        parse::<Outer>(body.as_bytes()).expect_err(body)
+        parse::<Outer>(body.as_bytes(), MAX_DEPTH).expect_err(body)
     }
 
     #[test]
@@ -221,7 +260,7 @@ mod tests {
         for body in ["", "{", r#"{"list": []} x"#, r#"{"list": "x", "#, "{'list': []}", "nul", "\u{0}"] {
             assert!(matches!(refused(body), Error::Malformed(_)), "{body}");
         }
-        assert!(matches!(parse::<Outer>(b"{\"list\": \"\xff\"}"), Err(Error::Malformed(_))));
+        assert!(matches!(parse::<Outer>(b"{\"list\": \"\xff\"}", MAX_DEPTH), Err(Error::Malformed(_))));
     }
 
     #[test]
@@ -229,6 +268,6 @@ mod tests {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         assert!(matches!(refused(&deep), Error::Invalid(_)));
         let text = serde_json::to_string(&"[\\\"{".repeat(100)).expect("JSON");
-        assert!(parse::<String>(text.as_bytes()).is_ok());
+        assert!(parse::<String>(text.as_bytes(), MAX_DEPTH).is_ok());
     }
 }

@@ -3,19 +3,16 @@
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, delete, get, put};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::access::{Allowed, LeaderboardsAdmin, LeaderboardsRead};
 use super::headers::tagged;
 use super::json::{Body, Json, json_response};
 use super::problem::Problem;
-use super::query::{NoParameters, OfLeaderboard, Query};
-use crate::error::Error;
+use super::query::{ListParameters, NoParameters, OfLeaderboard, Query, name_cursor, next_name_cursor};
 use crate::leaderboard::{Leaderboards, Settings, Summary};
-use crate::types::{LeaderboardName, Limit, Timestamp};
+use crate::types::{LeaderboardName, Timestamp};
 
 impl Body for Settings {
     const MAX_BYTES: usize = 64 * 1024;
@@ -59,20 +56,6 @@ pub struct LeaderboardsView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     next_cursor: Option<String>,
-}
-
-/// Which page of a list to give.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct ListParameters {
-    /// How many to give.
-    #[serde(default)]
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 50, nullable = false)]
-    limit: Limit,
-    /// `next_cursor` of the page before.
-    #[param(nullable = false)]
-    cursor: Option<String>,
 }
 
 /// Creates a leaderboard, or replaces its settings.
@@ -137,20 +120,13 @@ pub async fn list_leaderboards(
     page: Query<ListParameters>,
     leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
-    let after = page.0.cursor.as_deref().map(read_cursor).transpose()?;
+    let after: Option<LeaderboardName> = name_cursor(page.0.cursor.as_deref())?;
     let (summaries, next) = leaderboards.list(after.as_ref().map(LeaderboardName::as_str), page.0.limit).await?;
     let view = LeaderboardsView {
         leaderboards: summaries.into_iter().map(LeaderboardView::from).collect(),
-        next_cursor: next.map(|name| URL_SAFE_NO_PAD.encode(name.as_str())),
+        next_cursor: next.map(|name| next_name_cursor(name.as_str())),
     };
     tagged(&request, &view)
-}
-
-fn read_cursor(text: &str) -> Result<LeaderboardName, Error> {
-    let decoded = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    decoded
-        .and_then(|name| LeaderboardName::try_from(name).ok())
-        .ok_or_else(|| Error::Malformed("the cursor is not one that this service gave for this list".to_owned()))
 }
 
 /// Deletes a leaderboard with all that it holds.

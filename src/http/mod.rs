@@ -3,6 +3,7 @@
 mod access;
 mod fallback;
 mod headers;
+mod jobs;
 mod json;
 mod leaderboards;
 mod members;
@@ -11,8 +12,11 @@ pub mod openapi;
 mod operations;
 mod problem;
 mod query;
+mod queues;
 mod rankings;
+mod schedules;
 mod scores;
+mod work;
 
 use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
@@ -29,12 +33,15 @@ use crate::auth::Gate;
 use crate::db::Health;
 use crate::leaderboard::Leaderboards;
 use crate::metrics::Metrics;
+use crate::queue::Queues;
 
 /// What the handlers call.
 #[derive(Clone)]
 pub struct Services {
     /// The leaderboards, through the connection of the thread that serves.
     pub leaderboards: Leaderboards,
+    /// The queues, likewise.
+    pub queues: Queues,
     /// Who may come in.
     pub gate: Gate,
     /// The state of Redis.
@@ -51,6 +58,13 @@ pub struct Services {
 fn routes(service: &mut ServiceConfig) {
     service
         .service(scores::submit_score)
+        .service(work::dequeue_jobs)
+        .service(jobs::enqueue_job)
+        .service(work::ack_job)
+        .service(work::nack_job)
+        .service(work::extend_lease)
+        .service(work::ack_jobs)
+        .service(work::dequeue_several)
         .service(rankings::get_rankings)
         .service(members::get_member)
         .service(members::get_around_member)
@@ -63,6 +77,24 @@ fn routes(service: &mut ServiceConfig) {
         .service(leaderboards::put_leaderboard)
         .service(leaderboards::delete_leaderboard)
         .service(leaderboards::list_leaderboards)
+        .service(jobs::enqueue_jobs)
+        .service(jobs::get_job)
+        .service(jobs::list_jobs)
+        .service(jobs::retry_job)
+        .service(jobs::cancel_job)
+        .service(jobs::redrive_jobs)
+        .service(jobs::purge_jobs)
+        .service(queues::get_queue)
+        .service(queues::put_queue)
+        .service(queues::delete_queue)
+        .service(queues::pause_queue)
+        .service(queues::resume_queue)
+        .service(queues::list_queues)
+        .service(queues::list_workers)
+        .service(schedules::put_schedule)
+        .service(schedules::get_schedule)
+        .service(schedules::delete_schedule)
+        .service(schedules::list_schedules)
         .service(operations::health_live)
         .service(operations::health_ready)
         .service(operations::metrics)
@@ -84,6 +116,7 @@ pub fn app(
     let document = services.document.clone();
     let (app, _) = App::new().into_utoipa_app().configure(routes).split_for_parts();
     app.app_data(Data::new(services.leaderboards))
+        .app_data(Data::new(services.queues))
         .app_data(Data::new(services.gate))
         .app_data(Data::new(services.health))
         .app_data(Data::new(services.draining))

@@ -4,6 +4,8 @@ use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -12,7 +14,7 @@ use utoipa::IntoParams;
 use super::json;
 use super::problem::Problem;
 use crate::error::{Error, Result};
-use crate::types::{LeaderboardName, Member};
+use crate::types::{JobId, LeaderboardName, Limit, Member, QueueName, ScheduleName};
 
 /// The query, parsed; an unknown parameter is refused by name.
 pub struct Query<T>(pub T);
@@ -30,6 +32,39 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoParameters {}
+
+/// Which page of a list to give.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListParameters {
+    /// How many to give.
+    #[serde(default)]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 50, nullable = false)]
+    pub limit: Limit,
+    /// `next_cursor` of the page before.
+    #[param(nullable = false)]
+    pub cursor: Option<String>,
+}
+
+/// The name that a page of a list by name begins after.
+///
+/// # Errors
+///
+/// `Malformed` for a cursor that [`next_name_cursor`] did not make.
+pub fn name_cursor<T: TryFrom<String>>(cursor: Option<&str>) -> Result<Option<T>> {
+    let Some(cursor) = cursor else { return Ok(None) };
+    let decoded = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    decoded
+        .and_then(|name| T::try_from(name).ok())
+        .map(Some)
+        .ok_or_else(|| Error::Malformed("the cursor is not one that this service gave for this list".to_owned()))
+}
+
+/// The cursor of the page after this name.
+pub fn next_name_cursor(name: &str) -> String {
+    URL_SAFE_NO_PAD.encode(name)
+}
 
 fn parse_query<T: DeserializeOwned>(text: &str) -> Result<T> {
     decode(&text.replace('+', " "))?;
@@ -85,34 +120,70 @@ pub struct OfMember {
     pub member: Member,
 }
 
-impl FromRequest for OfLeaderboard {
-    type Error = Problem;
-    type Future = Ready<std::result::Result<Self, Problem>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let parsed = path_values(request)
-            .and_then(|values| Ok(Self { leaderboard: named("leaderboard", values.into_iter().next())? }));
-        ready(parsed.map_err(Problem::from))
-    }
+/// The path of a queue.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct OfQueue {
+    /// The queue's name.
+    #[param(value_type = String, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", example = "emails")]
+    pub queue: QueueName,
 }
 
-impl FromRequest for OfMember {
-    type Error = Problem;
-    type Future = Ready<std::result::Result<Self, Problem>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let parsed = path_values(request).and_then(|values| {
-            let mut values = values.into_iter();
-            Ok(Self { leaderboard: named("leaderboard", values.next())?, member: named("member", values.next())? })
-        });
-        ready(parsed.map_err(Problem::from))
-    }
+/// The path of a job of a queue.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct OfJob {
+    /// The queue's name.
+    #[param(value_type = String, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", example = "emails")]
+    pub queue: QueueName,
+    /// The job's id, percent-encoded: 1 to 128 bytes of UTF-8 without control characters.
+    #[param(value_type = String, min_length = 1, max_length = 128, example = "8f3kq2m7xw000001")]
+    pub id: JobId,
 }
+
+/// The path of a schedule of a queue.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct OfSchedule {
+    /// The queue's name.
+    #[param(value_type = String, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", example = "emails")]
+    pub queue: QueueName,
+    /// The schedule's name.
+    #[param(value_type = String, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", example = "nightly")]
+    pub schedule: ScheduleName,
+}
+
+macro_rules! from_path {
+    ($($name:ident { $first:ident $(, $second:ident)? }),*) => {$(
+        impl FromRequest for $name {
+            type Error = Problem;
+            type Future = Ready<std::result::Result<Self, Problem>>;
+
+            fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+                let parsed = path_values(request).and_then(|values| {
+                    let mut values = values.into_iter();
+                    Ok(Self {
+                        $first: named(stringify!($first), values.next())?,
+                        $($second: named(stringify!($second), values.next())?,)?
+                    })
+                });
+                ready(parsed.map_err(Problem::from))
+            }
+        }
+    )*};
+}
+
+from_path!(
+    OfLeaderboard { leaderboard },
+    OfMember { leaderboard, member },
+    OfQueue { queue },
+    OfJob { queue, id },
+    OfSchedule { queue, schedule }
+);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Limit;
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]

@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 
 use actix_web::web::Data;
 use actix_web::{HttpResponse, post};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 use super::access::{Allowed, ScoresWrite};
 use super::headers::{IdempotencyHeader, once};
-use super::json::{self, Body, Json};
+use super::json::{self, Body, Json, MAX_DEPTH};
 use super::problem::{Problem, ProblemBody, status};
 use super::query::{NoParameters, OfLeaderboard, Query};
-use crate::error::{Error, Fault, Result};
+use crate::error::{Error, Result};
 use crate::leaderboard::{Leaderboards, Standing, Submission, WantedRanks};
-use crate::types::{IdempotencyKey, Member, Metadata, Named, Score, read_object};
+use crate::types::{IdempotencyKey, Member, Metadata, Named, Score, present, read_object};
 
 const MAX_BATCH: usize = 1000;
 
@@ -50,13 +50,6 @@ pub struct SubmitScore {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>, nullable = false, min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     idempotency_key: Option<IdempotencyKey>,
-}
-
-/// A value that may be left out and must not be `null`.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> std::result::Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 read_object!(SubmitScore);
@@ -272,8 +265,10 @@ pub async fn submit_scores(
     if raw.len() > MAX_BATCH {
         return Err(Error::invalid("/scores", format!("must be at most {MAX_BATCH} items")).into());
     }
-    let items: Vec<Result<Submission>> =
-        raw.iter().map(|item| json::parse::<SubmitScore>(item.get().as_bytes()).map(Submission::from)).collect();
+    let items: Vec<Result<Submission>> = raw
+        .iter()
+        .map(|item| json::parse::<SubmitScore>(item.get().as_bytes(), MAX_DEPTH).map(Submission::from))
+        .collect();
     let members: Vec<Option<Member>> =
         items.iter().map(|item| item.as_ref().ok().map(|item| item.member.clone())).collect();
     let ranks = if parameters.0.ranks == Some(false) { WantedRanks::None } else { WantedRanks::New };
@@ -304,18 +299,7 @@ fn item_view(number: usize, result: &Result<Standing>, member: Option<Member>) -
             score: None,
             rank: None,
             updated: false,
-            problem: Some(ProblemBody::of(&in_batch(number, error), None)),
+            problem: Some(ProblemBody::of(&json::in_list(&format!("/scores/{number}"), error), None)),
         },
-    }
-}
-
-/// The error with pointers into the batch's body.
-fn in_batch(number: usize, error: &Error) -> Error {
-    match error {
-        Error::Invalid(faults) => {
-            let moved = |fault: &Fault| Fault::new(format!("/scores/{number}{}", fault.pointer), &fault.detail);
-            Error::Invalid(faults.iter().map(moved).collect())
-        }
-        other => other.clone(),
     }
 }

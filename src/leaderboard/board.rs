@@ -4,6 +4,7 @@ use super::order_key;
 use super::settings::{Order, Settings};
 use super::submission::OPEN_PERIOD;
 use crate::db::Keyspace;
+pub(super) use crate::db::Version;
 use crate::types::{IdempotencyKey, LeaderboardName, Member, Timestamp, WindowName};
 
 /// The kind in the hash tag of all keys of a leaderboard.
@@ -28,32 +29,6 @@ pub struct Board {
     pub(super) label: AnswerLabel,
     pub(super) rankings: Vec<RankingKeys>,
     keyspace: Keyspace,
-}
-
-/// Which settings of which life of a leaderboard: the epoch is new after a deletion, the number after each change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Version {
-    pub(super) epoch: String,
-    pub(super) number: u64,
-}
-
-impl Version {
-    pub(super) fn first() -> Self {
-        Self { epoch: format!("{:012x}", fastrand::u64(..1 << 48)), number: 1 }
-    }
-
-    pub(super) fn next(&self) -> Self {
-        Self { epoch: self.epoch.clone(), number: self.number + 1 }
-    }
-
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let (epoch, number) = text.split_once('.')?;
-        Some(Self { epoch: epoch.to_owned(), number: number.parse().ok()? })
-    }
-
-    pub(super) fn text(&self) -> String {
-        format!("{}.{}", self.epoch, self.number)
-    }
 }
 
 /// How to read the values of a submission's answer: stored with it, since settings may have changed when it is given again.

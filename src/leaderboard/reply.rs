@@ -1,67 +1,15 @@
 //! Reading what the scripts answer.
 
-use redis::Value;
-
 use super::board::{AnswerLabel, Board};
 use super::entry::{Distribution, Entry};
 use super::order_key;
 use super::store::{Answered, Submitted};
 use super::submission::WindowStanding;
+pub(super) use crate::db::Reply;
 use crate::error::{Error, Result};
 use crate::types::{Member, Metadata, Score, Timestamp};
 
-/// The values of an answer, read one after another.
-pub(super) struct Reply(std::vec::IntoIter<Value>);
-
 impl Reply {
-    pub(super) fn of(value: Value) -> Result<Self> {
-        match value {
-            Value::Array(values) => Ok(Self(values.into_iter())),
-            other => Err(unexpected(&other)),
-        }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.len() == 0
-    }
-
-    pub(super) fn next(&mut self) -> Result<Value> {
-        self.0.next().ok_or_else(|| Error::Internal("a script's answer is too short".to_owned()))
-    }
-
-    pub(super) fn list(&mut self) -> Result<Self> {
-        Self::of(self.next()?)
-    }
-
-    pub(super) fn bytes(&mut self) -> Result<Vec<u8>> {
-        match self.next()? {
-            Value::BulkString(bytes) => Ok(bytes),
-            Value::SimpleString(text) => Ok(text.into_bytes()),
-            Value::Int(number) => Ok(number.to_string().into_bytes()),
-            other => Err(unexpected(&other)),
-        }
-    }
-
-    pub(super) fn text(&mut self) -> Result<String> {
-        String::from_utf8(self.bytes()?).map_err(|_| Error::Internal("a script's answer is not UTF-8".to_owned()))
-    }
-
-    pub(super) fn integer(&mut self) -> Result<i64> {
-        match self.next()? {
-            Value::Int(number) => Ok(number),
-            other => Err(unexpected(&other)),
-        }
-    }
-
-    /// A count or place; negative means there is none.
-    pub(super) fn place(&mut self) -> Result<Option<u64>> {
-        Ok(u64::try_from(self.integer()?).ok())
-    }
-
-    pub(super) fn count(&mut self) -> Result<u64> {
-        self.place()?.ok_or_else(|| Error::Internal("a script's answer has a negative count".to_owned()))
-    }
-
     pub(super) fn score(&mut self) -> Result<Score> {
         let bytes = self.bytes()?;
         Score::from_redis(&bytes)
@@ -83,10 +31,6 @@ impl Reply {
         }
         Ok(scores)
     }
-}
-
-fn unexpected(value: &Value) -> Error {
-    Error::Internal(format!("a script answered {value:?}"))
 }
 
 /// The entry of a ZSET member.

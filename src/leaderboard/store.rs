@@ -9,6 +9,7 @@ use super::entry::{Distribution, QUANTILES, Ranking, Span};
 use super::reply::{self, Reply};
 use super::settings::{Operator, Order, Settings, Ties};
 use super::submission::{Fingerprint, Row, WantedRanks, WindowStanding};
+pub(super) use crate::db::Versioned;
 use crate::db::{Db, Effect, Keyspace, Script, ScriptCall};
 use crate::error::{Error, Result};
 use crate::types::{Clock, IdempotencyKey, LeaderboardName, Limit, Member, Score};
@@ -58,14 +59,6 @@ script!(DISTINCT, "distinct", Store, ORDER);
 script!(DISTRIBUTION, "distribution", Read,);
 script!(REMOVE, "remove", Free, ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE);
 script!(TRIM, "trim", Free, ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE);
-
-/// The answer of a call that names the version of the leaderboard.
-pub(super) enum Versioned<T> {
-    /// The leaderboard has changed, or gone, since it was read.
-    Stale,
-    /// The answer.
-    Current(T),
-}
 
 /// How storing settings ended.
 pub(super) enum Put {
@@ -492,15 +485,6 @@ impl LeaderboardStore {
         match current(call.run(&self.db).await?)? {
             Versioned::Stale => Ok(Versioned::Stale),
             Versioned::Current(mut reply) => Ok(Versioned::Current(reply.count()?)),
-        }
-    }
-}
-
-impl<T> Versioned<T> {
-    fn map<U>(self, change: impl FnOnce(T) -> U) -> Versioned<U> {
-        match self {
-            Self::Stale => Versioned::Stale,
-            Self::Current(value) => Versioned::Current(change(value)),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A moment in whole milliseconds; written as RFC 3339 in UTC with three digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +15,11 @@ impl Timestamp {
     pub fn from_millis(millis: i64) -> Self {
         let nearest = if millis < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
         Self(jiff::Timestamp::from_millisecond(millis).unwrap_or(nearest))
+    }
+
+    /// Whole milliseconds since 1970.
+    pub fn as_millis(self) -> i64 {
+        self.0.as_millisecond()
     }
 }
 
@@ -27,6 +32,21 @@ impl fmt::Display for Timestamp {
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    /// Reads RFC 3339 with any offset; a part of a millisecond counts as a whole one, so that nothing is early.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let refused = || serde::de::Error::custom("must be a time as in RFC 3339, such as 2026-11-23T05:40:00.123Z");
+        let looks_right = text.as_bytes().get(10).is_some_and(|letter| matches!(letter, b'T' | b't' | b' '));
+        let time: jiff::Timestamp = text.parse().map_err(|_| refused())?;
+        if !looks_right {
+            return Err(refused());
+        }
+        let part = i64::from(time.subsec_nanosecond().rem_euclid(1_000_000) != 0);
+        Ok(Self::from_millis(time.as_nanosecond().div_euclid(1_000_000) as i64 + part))
     }
 }
 
@@ -70,5 +90,15 @@ mod tests {
     fn times_are_written_with_milliseconds() {
         assert_eq!(Timestamp::from_millis(1_795_412_400_123).to_string(), "2026-11-23T05:40:00.123Z");
         assert_eq!(Timestamp::from_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn times_are_read_with_any_offset_and_never_early() {
+        let read = |text: &str| serde_json::from_str::<Timestamp>(&format!("\"{text}\"")).map(Timestamp::as_millis);
+        assert_eq!(read("2026-11-23T05:40:00.123Z").expect("a time"), 1_795_412_400_123);
+        assert_eq!(read("2026-11-23T14:40:00.1230001+09:00").expect("a time"), 1_795_412_400_124);
+        for bad in ["", "2026-11-23", "05:40", "2026-11-23T05:40:00", "2026-13-23T05:40:00Z", "now", "0"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -11,6 +11,35 @@ use serde_json::value::RawValue;
 /// The most bytes of a metadata value, as sent.
 pub const MAX_METADATA_BYTES: usize = 2048;
 
+/// The most bytes of a job's payload, and of its result, as sent.
+pub const MAX_PAYLOAD_BYTES: usize = 256 * 1024;
+
+/// A client's JSON of any form, kept byte for byte; how long it may be is checked where it is used.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Raw(Box<RawValue>);
+
+/// What a job carries.
+pub type Payload = Raw;
+
+impl Raw {
+    /// The text as sent.
+    pub fn as_str(&self) -> &str {
+        self.0.get()
+    }
+
+    /// Reads back what was stored.
+    pub fn from_stored(text: String) -> Option<Self> {
+        RawValue::from_string(text).ok().map(Self)
+    }
+}
+
+impl PartialEq for Raw {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
 /// A client's JSON, at most [`MAX_METADATA_BYTES`] long, kept byte for byte.
 #[derive(Debug, Clone, Serialize)]
 #[serde(transparent)]

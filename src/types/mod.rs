@@ -8,8 +8,11 @@ mod reading;
 mod score;
 
 pub use clock::{Clock, Timestamp};
-pub use json::{MAX_METADATA_BYTES, Metadata, Named};
-pub use limit::{Limit, Radius};
-pub use name::{IdempotencyKey, LeaderboardName, MEMBER_PATTERN, Member, NAME_PATTERN, WindowName};
-pub(crate) use reading::{read_choice, read_object};
+pub use json::{MAX_METADATA_BYTES, MAX_PAYLOAD_BYTES, Metadata, Named, Payload, Raw};
+pub use limit::{Limit, Radius, Within};
+pub use name::{
+    IdempotencyKey, JobId, JobKey, LeaderboardName, LeaseToken, MEMBER_PATTERN, Member, NAME_PATTERN, QueueName,
+    ScheduleName, UniqueKey, WindowName, WorkerName,
+};
+pub(crate) use reading::{present, read_choice, read_object};
 pub use score::Score;

@@ -86,6 +86,34 @@ checked_text! {
     WindowName, check_name
 }
 checked_text! {
+    /// The name of a queue: [`NAME_PATTERN`].
+    QueueName, check_name
+}
+checked_text! {
+    /// The name of a schedule of a queue: [`NAME_PATTERN`].
+    ScheduleName, check_name
+}
+checked_text! {
+    /// The id of a job, the same for ever within its queue: 1 to 128 bytes of UTF-8 without control characters.
+    JobId, check_member
+}
+checked_text! {
+    /// What must be unique among the jobs of a queue: 1 to 128 bytes of UTF-8 without control characters.
+    UniqueKey, check_member
+}
+checked_text! {
+    /// Whose a job is (a tenant, a player, an account): 1 to 128 bytes of UTF-8 without control characters.
+    JobKey, check_member
+}
+checked_text! {
+    /// Who takes jobs: 1 to 128 bytes of UTF-8 without control characters.
+    WorkerName, check_member
+}
+checked_text! {
+    /// The proof that an attempt of a job is one's own: what a dequeue gave.
+    LeaseToken, check_member
+}
+checked_text! {
     /// Who stands in a ranking: 1 to 128 bytes of UTF-8 without control characters.
     Member, check_member
 }

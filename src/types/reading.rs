@@ -1,5 +1,12 @@
 //! Reading JSON more strictly than serde's derive does.
 
+/// Reads a value that may be left out and must not be `null`, or whose `null` is a value.
+pub(crate) fn present<'de, D: serde::Deserializer<'de>, T: serde::Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 /// Reads an enum from the words of its variants, and from nothing else: serde's own derive takes `{"word": null}` too.
 macro_rules! read_choice {
     ($name:ident { $($variant:ident = $word:literal),* $(,)? }) => {

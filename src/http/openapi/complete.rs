@@ -6,16 +6,20 @@ use utoipa::PartialSchema as _;
 use crate::error::ErrorCode;
 use crate::http::problem::{FaultBody, PROBLEM_JSON, ProblemBody, status};
 
-const DESCRIPTION: &str = "Leaderboards over HTTP, on Redis.\n\nErrors are `application/problem+json` (RFC 9457); their \
+const DESCRIPTION: &str = "Leaderboards and job queues over HTTP, on Redis.\n\nErrors are `application/problem+json` (RFC 9457); their \
     `type` is the address of a page that explains them. Times are RFC 3339 in UTC with milliseconds, durations are integers \
     in milliseconds. Unknown fields and, under `/v1`, unknown parameters are refused by name. Every answer has an `X-Request-Id`; a \
     client may send its own, and a `traceparent`.";
 
-const TAGS: [(&str, &str); 5] = [
+const TAGS: [(&str, &str); 9] = [
     ("scores", "Submitting scores."),
     ("rankings", "Reading rankings."),
     ("members", "Reading and removing members of a ranking."),
     ("leaderboards", "Creating, changing, listing and deleting leaderboards."),
+    ("jobs", "Enqueuing jobs, reading them, and what operators do with them."),
+    ("work", "What workers do: dequeue jobs, and settle their leases."),
+    ("queues", "Creating, changing, listing, pausing and deleting queues; workers."),
+    ("schedules", "Jobs that are enqueued again and again by the clock."),
     ("operations", "For operators: health, metrics, the pages that explain problems."),
 ];
 
@@ -72,8 +76,18 @@ impl ErrorAnswer {
         },
         Self {
             name: "Conflict",
-            codes: &[ErrorCode::Conflict, ErrorCode::PeriodClosed, ErrorCode::IdempotencyMismatch],
-            applies: |path, method, _| method == "put" || path.contains("/scores"),
+            codes: &[
+                ErrorCode::Conflict,
+                ErrorCode::LeaseLost,
+                ErrorCode::PeriodClosed,
+                ErrorCode::IdempotencyMismatch,
+            ],
+            applies: |path, method, _| match method {
+                "put" => true,
+                "post" => !path.ends_with("/lookup"),
+                "delete" => path.ends_with("/jobs/{id}"),
+                _ => false,
+            },
         },
         Self {
             name: "PayloadTooLarge",

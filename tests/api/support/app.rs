@@ -11,12 +11,16 @@ use std::time::Duration;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use ranq::app::App;
 use ranq::config::Config;
+use ranq::db::{Db, Keyspace};
+use ranq::metrics::Metrics;
+use ranq::queue::Queues;
 use ranq::types::Clock;
+use redis::IntoConnectionInfo as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-use super::{Answer, contract, eventually, raw};
+use super::{Answer, client_builder, contract, eventually, raw};
 
 /// Where clocks stand at the start: 2026-11-23T05:40:00.000Z.
 const START_MS: i64 = 1_795_412_400_000;
@@ -128,7 +132,7 @@ impl TestApp {
             clock,
             token: options.token.clone(),
             // A connection a request: the end of the service then waits for none.
-            client: reqwest::Client::builder()
+            client: client_builder()
                 .pool_max_idle_per_host(0)
                 .redirect(reqwest::redirect::Policy::none())
                 .default_headers([(reqwest::header::CONNECTION, "close".parse().expect("valid"))].into_iter().collect())
@@ -269,8 +273,43 @@ impl TestApp {
     }
 }
 
+impl TestApp {
+    /// Every queue holds together, whatever a test has done to it.
+    fn check_queues(&self) {
+        let info = match self.options.settings.get("redis_url") {
+            Some(url) => url.as_str().into_connection_info(),
+            None => {
+                let directory = self.options.directory.as_deref().or(self.own_directory.as_ref().map(|own| own.path()));
+                let socket = directory.expect("there is a directory").join("redis/redis.sock");
+                format!("redis+unix://{}", socket.display()).into_connection_info()
+            }
+        };
+        let prefix = self.options.settings.get("key_prefix").map_or("ranq", String::as_str).to_owned();
+        let clock = self.clock.clone();
+        let info = info.expect("an address");
+        let checked = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let db = Db::open(info, Duration::from_secs(20), Metrics::default()).expect("an address");
+                let queues = Queues::new(db, Keyspace::new(&prefix), clock, Metrics::default(), false);
+                // A test may have ended its Redis.
+                let Ok(names) = queues.names().await else { return };
+                for name in names {
+                    if let Ok(report) = queues.check(&name).await {
+                        assert_eq!(report.faults, [], "queue {name}");
+                    }
+                }
+            });
+        });
+        checked.join().expect("every queue holds together");
+    }
+}
+
 impl Drop for TestApp {
     fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.check_queues();
+        }
         self.end();
     }
 }

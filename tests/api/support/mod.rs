@@ -10,8 +10,8 @@ mod raw;
 pub use self::answer::{Answer, entries};
 pub use self::app::{Body, TestApp, encoded};
 pub use self::contract::document;
-pub use self::queues::Leased;
 pub use self::process::{OwnRedis, Process, is_alive, signal};
+pub use self::queues::Leased;
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -30,4 +30,11 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: 
         assert!(Instant::now() < give_up, "not within {PATIENCE:?}: {what}");
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+/// A client without certificates, since tests speak plain HTTP alone.
+pub fn client_builder() -> reqwest::ClientBuilder {
+    // Another test of the process may have been first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().tls_certs_only([])
 }

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::eventually;
+use super::{client_builder, eventually};
 
 /// `ranq serve` as a process. It is killed with the value.
 pub struct Process {
@@ -56,7 +56,7 @@ impl Process {
             rest.split(|end: char| !end.is_ascii_digit() && end != '.' && end != ':').next()?.parse().ok()
         })
         .await;
-        Self { child, log, address, client: reqwest::Client::new() }
+        Self { child, log, address, client: client_builder().build().expect("a client") }
     }
 
     /// Runs the binary to its end: its exit code, and what it wrote to standard error.

@@ -1,0 +1,38 @@
+-- Part: the turns of keys.
+
+-- Room in the rate of a key: nil, or the ms at which there is some. The log holds the times of its last leases.
+local function key_is_over_rate(key)
+  local times = cmsgpack.unpack(redis.call('HGET', KEYED, 'l' .. key) or '\144')
+  while times[1] and times[1] <= now - key_per do table.remove(times, 1) end
+  if #times >= key_rate then return times[#times - key_rate + 1] + key_per end
+  times[#times + 1] = now
+  redis.call('HSET', KEYED, 'l' .. key, cmsgpack.pack(times))
+end
+
+-- The job whose turn it is, with a slot of its key; nil where the key has no room, or no job of that priority.
+local function take_turn(key, priority)
+  local from = key .. '\0' .. (9 - priority)
+  local waiting = redis.call('ZRANGEBYLEX', LINES, '[' .. from, '(' .. from .. ':', 'LIMIT', 0, 2)
+  local turn = 't' .. priority .. key
+  if not waiting[1] then
+    redis.call('HDEL', KEYED, turn)
+    return nil
+  end
+  local running = tonumber(redis.call('HGET', KEYED, 'r' .. key) or 0)
+  local full = key_max and running >= key_max
+  local free_at = not full and key_rate and key_is_over_rate(key)
+  if full or free_at then
+    redis.call('HINCRBY', KEYED, 'o' .. priority .. key, 1)
+    if free_at then redis.call('ZADD', PARKED, free_at, key) end
+    return nil
+  end
+  redis.call('ZREM', LINES, waiting[1])
+  redis.call('HINCRBY', KEYED, 'r' .. key, 1)
+  local was_only_turn = redis.call('HDEL', KEYED, turn) == 1
+  if waiting[2] and (fair or was_only_turn) then
+    redis.call('HSET', KEYED, turn, 1)
+    push_turn(key, priority, 'RPUSH')
+  end
+  if key_max == nil or running + 1 < key_max then return_turns(key, 1) end
+  return string.sub(waiting[1], #from + 16)
+end

@@ -1,0 +1,34 @@
+-- Deletes some of the jobs of a state.
+--   KEYS  1 to 30 the keys of the queue
+--   ARGV  1 now µs ('' = server time)  2 version  3 settings  4 ''  5 number of the KEY with the state's ZSET, or 21 for what is
+--         ready  6 how many at most
+--   Gives { 'stale' } | { 'ok', deleted, 1 if there is more }.
+if redis.call('HGET', QUEUE, 'version') ~= ARGV[2] then return { 'stale' } end
+local which, most = tonumber(ARGV[5]), tonumber(ARGV[6])
+if which ~= READY then
+  local ids = redis.call('ZRANGE', KEYS[which], 0, most - 1)
+  return { 'ok', remove_from(KEYS[which], ids), #ids == most and 1 or 0 }
+end
+-- The lines of keys first: turns without jobs do no harm.
+local members = redis.call('ZRANGE', LINES, 0, most - 1)
+for _, member in ipairs(members) do
+  local id = string.sub(member, string.find(member, '\0', 1, true) + 17)
+  redis.call('ZREM', LINES, member)
+  forget(id, open(redis.call('HGET', JOBS, id)))
+end
+if #members > 0 then return { 'ok', #members, 1 } end
+local deleted = 0
+local popped = redis.call('LMPOP', 10, KEYS[30], KEYS[29], KEYS[28], KEYS[27], KEYS[26], KEYS[25], KEYS[24], KEYS[23], KEYS[22],
+  KEYS[21], 'LEFT', 'COUNT', most)
+if not popped then return { 'ok', 0, 0 } end
+local priority = tonumber(string.sub(popped[1], -1))
+for _, id in ipairs(popped[2]) do
+  if string.byte(id) == 1 then redis.call('HDEL', KEYED, 't' .. priority .. string.sub(id, 2)) end
+  local record = redis.call('HGET', JOBS, id)
+  local job = record and open(record)
+  if job and job[STATE] == IS_READY and job[PRIORITY] == priority then
+    forget(id, job)
+    deleted = deleted + 1
+  end
+end
+return { 'ok', deleted, 1 }

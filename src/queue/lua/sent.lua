@@ -1,0 +1,26 @@
+-- Ends the way of jobs to another queue: those that have arrived leave this one.
+--   KEYS  1 to 30 the keys of the queue  31 record of the progress, where there is a fingerprint
+--   ARGV  1 now µs ('' = server time)  2 version  3 settings  4 fingerprint ('' = none)
+--         5 target, then for each job: id  1 (it has arrived) or 0
+--   Gives { 'ok', how many have left }.
+local left = 0
+for i = 6, #ARGV, 2 do
+  local id = ARGV[i]
+  if redis.call('HGET', OUTBOX, id) == ARGV[5] then
+    redis.call('HDEL', OUTBOX, id)
+    if ARGV[i + 1] == '1' and redis.call('ZREM', DEAD, id) == 1 then
+      local job = open(redis.call('HGET', JOBS, id))
+      if has(job, HAS_UNIQUE) then
+        local key = cmsgpack.unpack(job[TAIL])
+        if redis.call('HGET', UNIQUE, key) == id then redis.call('HDEL', UNIQUE, key) end
+      end
+      redis.call('HDEL', JOBS, id)
+      left = left + 1
+    end
+  end
+end
+if ARGV[4] ~= '' then
+  redis.call('HINCRBY', KEYS[31], 'moved', left)
+  redis.call('HINCRBY', KEYS[31], 'stayed', (#ARGV - 5) / 2 - left)
+end
+return { 'ok', left }

@@ -1,0 +1,35 @@
+-- Does what is due, a part at a time, and tells how the queue stands.
+--   KEYS  1 to 30 the keys of the queue
+--   ARGV  1 now µs ('' = server time)  2 version  3 settings  4 ''  5 completed and cancelled jobs to keep ('' = all)  6 dead jobs to
+--         keep ('' = all)  7 how many of each at most
+--   Gives { 'stale' } | { 'ok', now ms, failed, died, cancelled, { removed for age and beyond the count: completed, cancelled, dead },
+--   figures, ms until something is due or -1, { schedule, tick, definition, and so on } }.
+if redis.call('HGET', QUEUE, 'version') ~= ARGV[2] then return { 'stale' } end
+local most = tonumber(ARGV[7])
+local failed, died, cancelled = apply_due(most)
+local removed = {}
+for i, set in ipairs({ COMPLETED, CANCELLED, DEAD }) do
+  local is_dead = set == DEAD
+  removed[2 * i - 1], removed[2 * i] =
+    retain(set, is_dead and dead_retention or retention, tonumber(is_dead and ARGV[6] or ARGV[5]), most)
+end
+if redis.call('HLEN', STATS) > 40 then
+  for _, field in ipairs(redis.call('HKEYS', STATS)) do
+    if tonumber(string.sub(field, 2)) < math.floor(now / 10000) - 6 then redis.call('HDEL', STATS, field) end
+  end
+end
+redis.call('ZREMRANGEBYSCORE', WORKERS, '-inf', now - 60000)
+local due_in = -1
+for _, set in ipairs({ SCHEDULED, LEASED, EXPIRING, PARKED, KEYS[19] }) do
+  local head = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')
+  if head[2] and (due_in < 0 or head[2] - now < due_in) then due_in = math.max(0, head[2] - now) end
+end
+local ticks = {}
+for _, schedule in ipairs(redis.call('ZRANGEBYSCORE', KEYS[19], '-inf', now, 'LIMIT', 0, most)) do
+  ticks[#ticks + 1] = schedule
+  ticks[#ticks + 1] = redis.call('ZSCORE', KEYS[19], schedule)
+  ticks[#ticks + 1] = redis.call('HGET', KEYS[18], schedule)
+end
+tell_watchers()
+wake()
+return { 'ok', now, failed, died, cancelled, removed, figures(), due_in, ticks }
