@@ -1,6 +1,7 @@
 //! The commands of the binary.
 
 mod bench;
+mod check;
 mod healthcheck;
 mod openapi;
 mod serve;
@@ -27,6 +28,8 @@ enum Command {
     Serve(Settings),
     /// Asks a running service whether it is ready: exit code 0 if so, 1 if not.
     Healthcheck(Settings),
+    /// Looks whether what Redis keeps of the queues holds together: exit code 0 if so, 1 if not.
+    Check(check::Options),
     /// Measures a running service.
     Bench(bench::Options),
     /// Prints the OpenAPI document.
@@ -106,6 +109,7 @@ pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(settings) => serve::serve(settings),
         Command::Healthcheck(settings) => healthcheck::check(settings),
+        Command::Check(options) => check::check(options),
         Command::Bench(options) => bench::run(options),
         Command::Openapi(options) => openapi::print(&options),
     };

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use deadpool_redis::{Manager, Pool, Runtime};
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, ConnectionInfo, Value};
+use redis::{AsyncConnectionConfig, Cmd, ConnectionInfo, IntoConnectionInfo as _, Value};
+use secrecy::ExposeSecret as _;
 
 use super::failure::Failure;
 use super::{Effect, Subscriber};
+use crate::config::RedisTarget;
 use crate::error::{Error, Result};
 use crate::metrics::Metrics;
 
@@ -68,6 +70,24 @@ impl Db {
             .build()
             .map_err(unavailable)?;
         Ok(Self { shared: Arc::new(Shared { pool, info, timeout, metrics }), local: Arc::default() })
+    }
+
+    /// A handle to the Redis of the settings beside a service that runs: its private one is found by its data directory.
+    ///
+    /// # Errors
+    ///
+    /// As [`Db::open`].
+    pub fn beside(target: &RedisTarget, timeout: Duration, metrics: Metrics) -> Result<Self> {
+        let info = match target {
+            RedisTarget::Embedded(directory) => {
+                let socket = super::embedded::socket_of(directory).map_err(|error| {
+                    Error::StoreUnavailable(format!("no service keeps its data in {}: {error}", directory.display()))
+                })?;
+                redis::ConnectionAddr::Unix(socket).into_connection_info()
+            }
+            RedisTarget::Url(url) => url.expose_secret().into_connection_info(),
+        };
+        Self::open(info.map_err(unavailable)?, timeout, metrics)
     }
 
     /// A handle with a connection of its own, for another thread: its commands share pipelines among themselves.

@@ -23,6 +23,8 @@ use crate::metrics::Metrics;
 
 /// The oldest server whose scripts know flags.
 const OLDEST_MAJOR: u32 = 7;
+/// Where the path of the socket stands if it is not in the data directory.
+const SOCKET_NOTE: &str = "redis.sock.path";
 /// A unix socket's path has room for 107 bytes (Linux) or 103 (macOS).
 const MAX_SOCKET_PATH: usize = 100;
 /// How long the child of a service that has just been killed may hold the lock.
@@ -77,6 +79,16 @@ pub enum EmbeddedError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// The socket of a server that runs with its data in `data_dir`.
+pub(super) fn socket_of(data_dir: &Path) -> io::Result<PathBuf> {
+    let directory = data_dir.join("redis").canonicalize()?;
+    let socket = directory.join("redis.sock");
+    if socket.as_os_str().len() <= MAX_SOCKET_PATH {
+        return Ok(socket);
+    }
+    std::fs::read_to_string(directory.join(SOCKET_NOTE)).map(PathBuf::from)
 }
 
 /// A running private redis-server. It is stopped by [`EmbeddedRedis::stop`], or when the process ends.
@@ -367,6 +379,7 @@ fn socket_path(directory: &Path) -> io::Result<PathBuf> {
     std::fs::set_permissions(&short, Permissions::from_mode(0o700))?;
     let socket = short.join("redis.sock");
     remove_stale(&socket)?;
+    std::fs::write(directory.join(SOCKET_NOTE), socket.as_os_str().as_encoded_bytes())?;
     Ok(socket)
 }
 
