@@ -46,10 +46,7 @@ pub(super) fn check(options: Options) -> Outcome {
     if faults > 0 { Err(format!("{faults} faults were found").into()) } else { Ok(()) }
 }
 
-async fn reports(
-    config: &Config,
-    only: Option<QueueName>,
-) -> Result<Vec<CheckReport>, Box<dyn std::error::Error>> {
+async fn reports(config: &Config, only: Option<QueueName>) -> Result<Vec<CheckReport>, Box<dyn std::error::Error>> {
     let db = Db::beside(&config.redis, config.redis_timeout, Metrics::default())?;
     let queues = Queues::new(db, Keyspace::new(&config.key_prefix), Clock::Server, Metrics::default(), false);
     let names = match only {

@@ -369,23 +369,24 @@ pub async fn list_jobs(
     queues: Data<Queues>,
 ) -> std::result::Result<HttpResponse, Problem> {
     let JobsParameters { state, limit, cursor } = parameters.0;
-    let from = cursor.map(|cursor| read_cursor(&cursor, state)).transpose()?;
+    let from = cursor.map(|cursor| read_cursor(&cursor, &at.queue, state)).transpose()?;
     let page = queues.jobs(&at.queue, state, from, limit).await?;
-    let next_cursor = page.next.map(|(state, place)| write_cursor(state, &place)).transpose()?;
+    let next_cursor = page.next.map(|(state, place)| write_cursor(&at.queue, state, &place)).transpose()?;
     Ok(json_response(StatusCode::OK, &JobsView { jobs: page.jobs, next_cursor }))
 }
 
-fn write_cursor(state: State, place: &ListPlace) -> Result<String> {
-    let text = serde_json::to_string(&(state, place));
+fn write_cursor(queue: &QueueName, state: State, place: &ListPlace) -> Result<String> {
+    let text = serde_json::to_string(&(queue, state, place));
     text.map(|text| URL_SAFE_NO_PAD.encode(text))
         .map_err(|error| Error::Internal(format!("a cursor has no JSON: {error}")))
 }
 
-fn read_cursor(text: &str, only: Option<State>) -> Result<(State, ListPlace)> {
+fn read_cursor(text: &str, queue: &QueueName, only: Option<State>) -> Result<(State, ListPlace)> {
     let decoded = URL_SAFE_NO_PAD.decode(text).ok();
     decoded
-        .and_then(|bytes| serde_json::from_slice::<(State, ListPlace)>(&bytes).ok())
-        .filter(|(state, place)| only.is_none_or(|only| only == *state) && place.fits(*state))
+        .and_then(|bytes| serde_json::from_slice::<(QueueName, State, ListPlace)>(&bytes).ok())
+        .filter(|(of, state, place)| of == queue && only.is_none_or(|only| only == *state) && place.fits(*state))
+        .map(|(_, state, place)| (state, place))
         .ok_or_else(|| Error::Malformed("the cursor is not one that this service gave for this list".to_owned()))
 }
 

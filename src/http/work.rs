@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 use super::access::{Allowed, JobsWork};
 use super::headers::{IDEMPOTENT_REPLAYED, IdempotencyHeader, once};
 use super::json::{self, Body, Json};
+use super::peer::Peer;
 use super::problem::{Problem, ProblemBody, status};
 use super::query::{NoParameters, OfJob, OfQueue, Query};
 use crate::error::{Error, Result};
@@ -301,7 +302,7 @@ pub async fn dequeue_jobs(
         acks,
     };
     let dequeued = queues.dequeue(&asked, key.once(&request, &bytes).as_ref()).await?;
-    deliver(dequeued, unreadable)
+    deliver(dequeued, unreadable, &request)
 }
 
 /// Leases jobs of several queues.
@@ -338,12 +339,13 @@ pub async fn dequeue_several(
         acks,
     };
     let dequeued = queues.dequeue(&asked, key.once(&request, &bytes).as_ref()).await?;
-    deliver(dequeued, unreadable)
+    deliver(dequeued, unreadable, &request)
 }
 
 fn deliver(
     dequeued: Answered<Dequeued>,
     unreadable: Vec<Option<(Option<JobId>, Error)>>,
+    request: &HttpRequest,
 ) -> std::result::Result<HttpResponse, Problem> {
     let Answered { answer: Dequeued { jobs, acked, guard }, replayed } = dequeued;
     let acked = (!unreadable.is_empty()).then(|| AckList::results(unreadable, "/ack", acked));
@@ -354,7 +356,7 @@ fn deliver(
         response.insert_header((IDEMPOTENT_REPLAYED, "true"));
     }
     let length = body.len() as u64;
-    let body = LeasedBody { length, bytes: Some(Bytes::from(body)), guard };
+    let body = LeasedBody { length, bytes: Some(Bytes::from(body)), guard, peer: Peer::of(request) };
     Ok(response.content_type("application/json").body(body))
 }
 
@@ -363,6 +365,7 @@ struct LeasedBody {
     length: u64,
     bytes: Option<Bytes>,
     guard: LeaseGuard,
+    peer: Option<Peer>,
 }
 
 impl MessageBody for LeasedBody {
@@ -377,7 +380,8 @@ impl MessageBody for LeasedBody {
         _: &mut Context<'_>,
     ) -> Poll<Option<std::result::Result<Bytes, Infallible>>> {
         let bytes = self.bytes.take();
-        if bytes.is_some() {
+        // A write to a client that has just hung up succeeds all the same.
+        if bytes.is_some() && !self.peer.as_ref().is_some_and(Peer::has_gone) {
             self.guard.delivered();
         }
         Poll::Ready(bytes.map(Ok))

@@ -210,6 +210,11 @@ impl Queues {
             let queue = match self.find(name).await {
                 Ok(queue) => queue,
                 Err(Error::NoQueue(_)) => {
+                    if let Some(worker) = &request.worker
+                        && self.is_to_be_noted(name, worker)
+                    {
+                        self.store.note_worker(name, worker).await?;
+                    }
                     if look == Look::BeforeWaiting {
                         self.store.watch(name, "waiters").await?;
                     }

@@ -108,7 +108,8 @@ fn policy(keyspace: &Keyspace, name: &QueueName, settings: &Settings) -> Vec<u8>
         .number(settings.max_concurrency.map(u64::from))
         .number(settings.rate_limit.map(|rate| rate.limit.into()))
         .number(settings.rate_limit.map(|rate| rate.per_ms))
-        .flag(keys.is_some())
+        // Keys that nothing holds for need no lines of their own.
+        .flag(keys.is_some_and(|keys| keys.max_concurrency.is_some() || keys.rate_limit.is_some() || keys.fair))
         .number(keys.and_then(|keys| keys.max_concurrency).map(u64::from))
         .number(key_rate.map(|rate| rate.limit.into()))
         .number(key_rate.map(|rate| rate.per_ms))

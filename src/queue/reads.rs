@@ -79,6 +79,19 @@ pub struct Worker {
     pub last_seen_at: Timestamp,
 }
 
+/// Workers by name.
+type Seen = BTreeMap<String, Worker>;
+
+fn note(workers: &mut Seen, name: String, queue: &QueueName, seen: u64) -> Result<()> {
+    let worker = WorkerName::try_from(name.clone()).map_err(Error::Internal)?;
+    let seen = record::millis(seen);
+    let new = Worker { worker, queues: BTreeSet::new(), active: 0, last_seen_at: seen };
+    let known = workers.entry(name).or_insert(new);
+    known.queues.insert(queue.clone());
+    known.last_seen_at = known.last_seen_at.max(seen);
+    Ok(())
+}
+
 impl Queues {
     /// A job; with a wait, when it is finished or the wait has ended.
     ///
@@ -167,7 +180,7 @@ impl Queues {
     ///
     /// Those of the store.
     pub async fn workers(&self) -> Result<Vec<Worker>> {
-        let mut workers: BTreeMap<String, Worker> = BTreeMap::new();
+        let mut workers = Seen::new();
         let mut after: Option<QueueName> = None;
         loop {
             let (names, more) = self.store.names(after.as_ref().map(QueueName::as_str), Limit::MOST).await?;
@@ -176,26 +189,21 @@ impl Queues {
             }
             after = names.last().cloned();
             if !more {
-                return Ok(workers.into_values().collect());
+                break;
             }
         }
+        for (queue, worker, seen) in self.store.early_workers().await? {
+            note(&mut workers, worker, &QueueName::try_from(queue).map_err(Error::Internal)?, seen)?;
+        }
+        Ok(workers.into_values().collect())
     }
 
-    async fn workers_of(&self, queue: &QueueName, workers: &mut BTreeMap<String, Worker>) -> Result<()> {
+    async fn workers_of(&self, queue: &QueueName, workers: &mut Seen) -> Result<()> {
         let mut from = 0;
         loop {
             let page = self.store.active(queue, from, LEASES_A_LOOK).await?;
             for (name, seen) in page.seen {
-                let worker = WorkerName::try_from(name.clone()).map_err(Error::Internal)?;
-                let seen = record::millis(seen);
-                let known = workers.entry(name).or_insert(Worker {
-                    worker,
-                    queues: BTreeSet::new(),
-                    active: 0,
-                    last_seen_at: seen,
-                });
-                known.queues.insert(queue.clone());
-                known.last_seen_at = known.last_seen_at.max(seen);
+                note(workers, name, queue, seen)?;
             }
             for name in page.workers {
                 if let Some(worker) = workers.get_mut(&name) {

@@ -25,10 +25,12 @@ macro_rules! parts {
     ($($static:ident $file:literal),* $(,)?) => { $(const $static: &str = include_str!(concat!("lua/", $file));)* };
 }
 parts!(
-    KEYS "_keys.lua", JOB "_job.lua", LINE "_line.lua", FINISH "_finish.lua", DUE "_due.lua", ONCE "_once.lua",
-    ADD "_enqueue.lua", ACK "_ack.lua", TURN "_turn.lua", LEASE "_lease.lua", RETRY "_retry.lua", REMOVE "_remove.lua",
+    KEYS "_keys.lua", JOB "_job.lua", FINISH "_finish.lua", DUE "_due.lua", ONCE "_once.lua",
+    ADD "_enqueue.lua", ACK "_ack.lua", TURN "_turn.lua", ROOM "_room.lua", LEASE "_lease.lua", RETRY "_retry.lua", REMOVE "_remove.lua",
     FIGURES "_figures.lua",
 );
+
+const LINE: &str = concat!(include_str!("lua/_line.lua"), include_str!("lua/_slots.lua"));
 
 macro_rules! script {
     ($static:ident, $name:literal, $effect:ident, $($part:expr),*) => {
@@ -39,7 +41,7 @@ macro_rules! script {
 }
 
 script!(ENQUEUE, "enqueue", Store, JOB, LINE, FINISH, DUE, ONCE, ADD);
-script!(DEQUEUE, "dequeue", Free, JOB, LINE, FINISH, DUE, ONCE, ACK, TURN, LEASE);
+script!(DEQUEUE, "dequeue", Free, JOB, LINE, FINISH, DUE, ONCE, ACK, TURN, ROOM, LEASE);
 script!(RELEASE, "release", Free, JOB, LINE);
 script!(NACK, "nack", Free, JOB, LINE, FINISH, ONCE);
 script!(EXTEND, "extend", Free, JOB, ONCE);

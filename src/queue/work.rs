@@ -30,10 +30,11 @@ fn prepare(queue: &Queue, job: &NewJob) -> Prepared {
 }
 
 /// The job that a new one has become; nothing where its id has to be made again.
-fn outcome(queue: &QueueName, job: &NewJob, max_attempts: u32, now: u64, added: Added) -> Option<Job> {
+fn outcome(queue: &QueueName, job: &NewJob, max_attempts: u32, now: u64, added: Added) -> Option<Result<Job>> {
     match added {
-        Added::New { id, run_at } => Some(record::added(queue, job, id, max_attempts, now, run_at)),
-        Added::Duplicate(there) => Some(*there),
+        Added::New { id, run_at } => Some(Ok(record::added(queue, job, id, max_attempts, now, run_at))),
+        Added::Duplicate(there) => Some(Ok(*there)),
+        Added::Late => Some(Err(Error::invalid("/run_at", "must be at most ten years ahead"))),
         Added::Taken => None,
     }
 }
@@ -67,7 +68,7 @@ impl Queues {
             };
             let added = added.ok_or_else(|| Error::Internal(format!("a job for `{name}` was not answered")))?;
             if let Some(answer) = outcome(name, job, max_attempts, now, added) {
-                return Ok(Answered { answer, replayed });
+                return Ok(Answered { answer: answer?, replayed });
             }
         }
         Err(changing(name))
@@ -95,7 +96,7 @@ impl Queues {
             match self.enqueue_chunk(name, chunk, part.as_ref()).await {
                 Ok(answered) => {
                     replayed &= answered.replayed;
-                    outcomes.extend(answered.answer.into_iter().map(Ok));
+                    outcomes.extend(answered.answer);
                 }
                 Err(error @ (Error::IdempotencyMismatch | Error::NoQueue(_))) => return Err(error),
                 Err(error) => {
@@ -123,7 +124,7 @@ impl Queues {
         name: &QueueName,
         jobs: &[&NewJob],
         once: Option<&Once>,
-    ) -> Result<Answered<Vec<Job>>> {
+    ) -> Result<Answered<Vec<Result<Job>>>> {
         for _ in 0..MOST_TRIES {
             let queue = self.find_or_create(name).await?;
             let prepared: Vec<Prepared> = jobs.iter().map(|job| prepare(&queue, job)).collect();
@@ -142,7 +143,7 @@ impl Queues {
                 match outcome(name, job, max_attempts, now, added) {
                     Some(job) => answer.push(job),
                     // Another job has the id that was made: this one alone is tried again.
-                    None => answer.push(self.enqueue(name, job, None).await?.answer),
+                    None => answer.push(self.enqueue(name, job, None).await.map(|enqueued| enqueued.answer)),
                 }
             }
             return Ok(Answered { answer, replayed });

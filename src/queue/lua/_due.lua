@@ -6,8 +6,10 @@ local function leave_line(id, job)
     redis.call('ZREM', SCHEDULED, id)
   elseif has(job, HAS_KEY) and not has(job, HAS_SLOT) then
     redis.call('ZREM', LINES, line_member(key_of(job), job, id))
+  else
+    -- What stands in a LIST for it is passed over later, even if its id is used anew.
+    redis.call('HINCRBY', KEYED, 'g' .. job[PRIORITY] .. id, 1)
   end
-  -- What stands in a LIST for it is passed over later.
 end
 
 -- Up to `most` of each. Gives counts of jobs that failed, died, and were cancelled.

@@ -1,4 +1,5 @@
 -- Part: how jobs come in.
+local LONGEST_MS = 315360000000
 
 -- Whether the lock that stands still holds: its job waits or runs, or its time is not over.
 local function holder_of(key)
@@ -22,11 +23,12 @@ local function remove_waiting(id, job)
 end
 
 -- What the options of a job (packed by the service) ask for beyond the plain: gives a duplicate's id and record, or the time to
--- run at and the traits.
+-- run at and the traits, or at last that the time is too late.
 local function look_at_options(id, options)
   local given, delay, run_at, unique, replace, key, expires = cmsgpack.unpack(options)
   local there = redis.call('HGET', JOBS, id)
   if there then return given and id or '', there end
+  if run_at and run_at > now + LONGEST_MS then return nil, nil, nil, nil, true end
   local traits = 0
   if unique then
     local holder, record, job = holder_of(unique)
@@ -47,10 +49,11 @@ end
 -- Adds a job: gives what the answer has for it. A plain job's id is new by construction; that of one that is there already means
 -- that it must be made again.
 local function add(id, priority, max_attempts, tail, options)
-  local duplicate, record, run_at, traits = nil, nil, nil, 0
+  local duplicate, record, run_at, traits, late = nil, nil, nil, 0, false
   if options ~= '' then
-    duplicate, record, run_at, traits = look_at_options(id, options)
+    duplicate, record, run_at, traits, late = look_at_options(id, options)
     if duplicate then return { 'duplicate', duplicate, record } end
+    if late then return { 'late' } end
   elseif redis.call('HEXISTS', JOBS, id) == 1 then
     return { 'duplicate', '', '' }
   end

@@ -23,6 +23,13 @@ local function figures()
         end
       end
     end
+    -- Where all of them are held back by the limits of their keys.
+    for _, member in ipairs(oldest < 0 and redis.call('ZRANGE', LINES, 0, 9) or {}) do
+      local record = redis.call('HGET', JOBS, string.sub(member, string.find(member, '\0', 1, true) + 17))
+      local job = record and open(record)
+      local since = job and (job[READY_AT] or job[ENQUEUED_AT])
+      if since and (oldest < 0 or since < oldest) then oldest = since end
+    end
   end
   return { ready, scheduled, active, completed_jobs, dead, cancelled, oldest }
 end

@@ -52,6 +52,7 @@ end
 -- in order.
 local function fail(id, job, at, text, dead, again)
   add_error(job, at, text)
+  job[LEASE] = nil
   if dead or job[ATTEMPT] >= job[MAX_ATTEMPTS] then return finish(id, job, IS_DEAD, DEAD) end
   if key_max ~= 1 then free_slot(job) end
   again()

@@ -4,8 +4,9 @@ local STATE, PRIORITY, ATTEMPT, MAX_ATTEMPTS, ENQUEUED_AT, RUN_AT, READY_AT, STA
   2, 3, 4, 5, 6, 7, 8, 9, 10
 local DEADLINE, LEASE, WORKER, PROGRESS, RESULT, ERRORS, TRAITS, PLACE, TAIL = 11, 12, 13, 14, 15, 16, 17, 18, 19
 local IS_SCHEDULED, IS_READY, IS_ACTIVE, IS_COMPLETED, IS_DEAD, IS_CANCELLED = 1, 2, 3, 4, 5, 6
--- Bits of TRAITS: it may hold a unique key, stands in its key's line, expires, holds a slot of its key.
-local HAS_UNIQUE, HAS_KEY, EXPIRES, HAS_SLOT = 1, 2, 4, 8
+-- Bits of TRAITS: it may hold a unique key, stands in its key's line, expires, holds a slot of its key, came from another
+-- queue.
+local HAS_UNIQUE, HAS_KEY, EXPIRES, HAS_SLOT, CAME = 1, 2, 4, 8, 16
 
 local function open(record)
   local job = { cmsgpack.unpack_limit(record, 17, 0) }

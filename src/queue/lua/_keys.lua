@@ -1,8 +1,8 @@
 -- Part: the keys of a queue, in the order of docs/keys.md; the time; the settings that scripts go by.
 local QUEUE, JOBS, SCHEDULED, LEASED, COMPLETED, DEAD, CANCELLED, UNIQUE, EXPIRING, STATS =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
-local WAITERS, WATCHERS, LINES, KEYED, PARKED, RATE, WORKERS =
-  KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17]
+local WAITERS, WATCHERS, LINES, KEYED, PARKED, RATE, WORKERS, SCHEDULES, TICKS, OUTBOX =
+  KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18], KEYS[19], KEYS[20]
 -- The ready LIST of priority 0; the others follow.
 local READY = 21
 

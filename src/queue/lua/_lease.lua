@@ -1,22 +1,6 @@
 -- Part: how jobs are leased.
 local POPS = 200
 
--- How many more leases the queue allows now, and after how many ms the next one is free where there is none.
-local function room()
-  local free, after = 1000, nil
-  if max_concurrency then free = math.max(0, max_concurrency - redis.call('ZCARD', LEASED)) end
-  if rate_limit then
-    local used = redis.call('LLEN', RATE)
-    while used > 0 and tonumber(redis.call('LINDEX', RATE, -1)) <= now - rate_per do
-      redis.call('RPOP', RATE)
-      used = used - 1
-    end
-    if used >= rate_limit then after = tonumber(redis.call('LINDEX', RATE, rate_limit - 1)) + rate_per - now end
-    free = math.min(free, math.max(0, rate_limit - used))
-  end
-  return free, after
-end
-
 -- Puts down the lease of a job. Gives its record, or nil where what stood in the LIST was a job that has gone elsewhere.
 local function start(id, record, priority, lease_ms, worker, lease)
   local job = record and open(record)
@@ -34,9 +18,18 @@ local function start(id, record, priority, lease_ms, worker, lease)
   return seal(job)
 end
 
+-- Whether what stood in the LIST was of a job that has been removed since.
+local function is_ghost(id, priority)
+  local field = 'g' .. priority .. id
+  if not redis.call('HGET', KEYED, field) then return false end
+  if redis.call('HINCRBY', KEYED, field, -1) <= 0 then redis.call('HDEL', KEYED, field) end
+  return true
+end
+
 -- Gives up to `wanted` jobs as id, record, and so on.
 local function lease_jobs(wanted, lease_ms, worker, token)
   local jobs, deadlines, taken, pops = {}, {}, {}, POPS
+  local has_ghosts = redis.call('EXISTS', KEYED) == 1
   while #jobs < 2 * wanted and pops > 0 do
     local popped = redis.call('LMPOP', 10, KEYS[30], KEYS[29], KEYS[28], KEYS[27], KEYS[26], KEYS[25], KEYS[24], KEYS[23],
       KEYS[22], KEYS[21], 'LEFT', 'COUNT', math.min(wanted - #jobs / 2, pops))
@@ -46,10 +39,15 @@ local function lease_jobs(wanted, lease_ms, worker, token)
     pops = pops - #line
     for i, id in ipairs(line) do
       local record = found[i]
-      if string.byte(id) == 1 then
+      local is_turn = string.byte(id) == 1
+      if is_turn then
         id = take_turn(string.sub(id, 2), priority)
-        record = id and redis.call('HGET', JOBS, id)
+      elseif has_ghosts and is_ghost(id, priority) then
+        id, record = nil, nil
+      elseif keyed and record then
+        id, is_turn = join_line(id, record, priority)
       end
+      if is_turn then record = id and redis.call('HGET', JOBS, id) end
       local started = record and not taken[id] and start(id, record, priority, lease_ms, worker, token .. #jobs)
       if started then
         taken[id] = true

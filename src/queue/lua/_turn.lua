@@ -34,5 +34,19 @@ local function take_turn(key, priority)
     push_turn(key, priority, 'RPUSH')
   end
   if key_max == nil or running + 1 < key_max then return_turns(key, 1) end
+  put_returned()
   return string.sub(waiting[1], #from + 16)
+end
+
+-- Where a plain job has a key that is managed by now, it joins the line of its key, and its place in the LIST is a turn: gives
+-- the id of the job whose turn it is, and whether that is to be read anew.
+local function join_line(id, record, priority)
+  local job = open(record)
+  local key = key_of(job)
+  if not key or has(job, HAS_KEY) or job[STATE] ~= IS_READY or job[PRIORITY] ~= priority then return id, false end
+  job[TRAITS], job[PLACE] = job[TRAITS] + HAS_KEY, redis.call('HINCRBY', KEYED, 'early', 1)
+  redis.call('ZADD', LINES, 0, line_member(key, job, id))
+  redis.call('HSET', JOBS, id, seal(job))
+  if fair then redis.call('HSETNX', KEYED, 't' .. priority .. key, 1) end
+  return take_turn(key, priority), true
 end

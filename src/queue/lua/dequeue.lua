@@ -23,6 +23,7 @@ while at <= #ARGV do
       due = true
       failed, died = apply_due(50)
     end
+    put_returned()
     local free, free_after = room()
     if state[2] == '1' then free = 0 end
     if free > 0 then jobs, more = lease_jobs(math.min(limit, free), lease_ms, worker ~= '' and worker or nil, token) end

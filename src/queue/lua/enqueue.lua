@@ -3,7 +3,7 @@
 --   ARGV  1 now µs ('' = server time)  2 version  3 settings  4 fingerprint ('' = none), then for each job: id  priority
 --         max attempts  tail  options ('' = a plain job whose id the service made)
 --   Gives { 'stale' } | { 'mismatch' } | { 'ok' or 'replayed', now ms, for each job { 'added', run at ms or 0, id } or
---   { 'duplicate', id ('' = the id is taken by another job), its record } }.
+--   { 'duplicate', id ('' = the id is taken by another job), its record } or { 'late' } (its time is too far off) }.
 if redis.call('HGET', QUEUE, 'version') ~= ARGV[2] then return { 'stale' } end
 local first = answer_again()
 if first then return first end

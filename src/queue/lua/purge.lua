@@ -26,6 +26,7 @@ for _, id in ipairs(popped[2]) do
   if string.byte(id) == 1 then redis.call('HDEL', KEYED, 't' .. priority .. string.sub(id, 2)) end
   local record = redis.call('HGET', JOBS, id)
   local job = record and open(record)
+  redis.call('HDEL', KEYED, 'g' .. priority .. id)
   if job and job[STATE] == IS_READY and job[PRIORITY] == priority then
     forget(id, job)
     deleted = deleted + 1

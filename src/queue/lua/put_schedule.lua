@@ -5,14 +5,14 @@
 --   Gives { 'stale' } | { 'full' } | { 'ok', 1 if it is new, next tick, created ms }.
 if redis.call('HGET', QUEUE, 'version') ~= ARGV[2] then return { 'stale' } end
 local schedule, next_tick, created = ARGV[5], ARGV[8], now
-local stored = redis.call('HGET', KEYS[18], schedule)
+local stored = redis.call('HGET', SCHEDULES, schedule)
 if stored then
   local timing, _, since = cmsgpack.unpack(stored)
   created = since
-  if timing == ARGV[6] then next_tick = redis.call('ZSCORE', KEYS[19], schedule) or next_tick end
-elseif redis.call('HLEN', KEYS[18]) >= tonumber(ARGV[9]) then
+  if timing == ARGV[6] then next_tick = redis.call('ZSCORE', TICKS, schedule) or next_tick end
+elseif redis.call('HLEN', SCHEDULES) >= tonumber(ARGV[9]) then
   return { 'full' }
 end
-redis.call('HSET', KEYS[18], schedule, cmsgpack.pack(ARGV[6], ARGV[7], created))
-redis.call('ZADD', KEYS[19], next_tick, schedule)
+redis.call('HSET', SCHEDULES, schedule, cmsgpack.pack(ARGV[6], ARGV[7], created))
+redis.call('ZADD', TICKS, next_tick, schedule)
 return { 'ok', stored and 0 or 1, next_tick, created }

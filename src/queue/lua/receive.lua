@@ -10,12 +10,13 @@ for i = 5, #ARGV, 2 do
   local unique, _, _, key = cmsgpack.unpack(job[TAIL])
   if there then
     local other = open(there)
-    if other[ENQUEUED_AT] ~= job[ENQUEUED_AT] or other[TAIL] ~= job[TAIL] then here = 0 end
+    local same = other[ENQUEUED_AT] == job[ENQUEUED_AT] and other[TAIL] == job[TAIL]
+    if not same or not has(other, CAME) then here = 0 end
   elseif unique and holder_of(unique) then
     here = 0
   else
     if unique then redis.call('HSET', UNIQUE, unique, id) end
-    job[TRAITS] = (unique and HAS_UNIQUE or 0) + (keyed and key and HAS_KEY or 0)
+    job[TRAITS] = (unique and HAS_UNIQUE or 0) + (keyed and key and HAS_KEY or 0) + CAME
     job[ATTEMPT], job[FINISHED_AT], job[DEADLINE], job[LEASE], job[PLACE] = 0, nil, nil, nil, nil
     job[READY_AT] = now
     enter_line(id, job, 'RPUSH')

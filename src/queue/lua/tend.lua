@@ -20,15 +20,15 @@ if redis.call('HLEN', STATS) > 40 then
 end
 redis.call('ZREMRANGEBYSCORE', WORKERS, '-inf', now - 60000)
 local due_in = -1
-for _, set in ipairs({ SCHEDULED, LEASED, EXPIRING, PARKED, KEYS[19] }) do
+for _, set in ipairs({ SCHEDULED, LEASED, EXPIRING, PARKED, TICKS }) do
   local head = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')
   if head[2] and (due_in < 0 or head[2] - now < due_in) then due_in = math.max(0, head[2] - now) end
 end
 local ticks = {}
-for _, schedule in ipairs(redis.call('ZRANGEBYSCORE', KEYS[19], '-inf', now, 'LIMIT', 0, most)) do
+for _, schedule in ipairs(redis.call('ZRANGEBYSCORE', TICKS, '-inf', now, 'LIMIT', 0, most)) do
   ticks[#ticks + 1] = schedule
-  ticks[#ticks + 1] = redis.call('ZSCORE', KEYS[19], schedule)
-  ticks[#ticks + 1] = redis.call('HGET', KEYS[18], schedule)
+  ticks[#ticks + 1] = redis.call('ZSCORE', TICKS, schedule)
+  ticks[#ticks + 1] = redis.call('HGET', SCHEDULES, schedule)
 end
 tell_watchers()
 wake()

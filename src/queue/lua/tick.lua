@@ -5,9 +5,9 @@
 --   Gives { 'stale' } | { 'ok', 1 if this call made the job }.
 if redis.call('HGET', QUEUE, 'version') ~= ARGV[2] then return { 'stale' } end
 local schedule = ARGV[5]
-if redis.call('HGET', KEYS[18], schedule) ~= ARGV[6] then return { 'ok', 0 } end
-if tonumber(redis.call('ZSCORE', KEYS[19], schedule) or -1) ~= tonumber(ARGV[7]) then return { 'ok', 0 } end
-if ARGV[9] == '' then redis.call('ZREM', KEYS[19], schedule) else redis.call('ZADD', KEYS[19], ARGV[9], schedule) end
+if redis.call('HGET', SCHEDULES, schedule) ~= ARGV[6] then return { 'ok', 0 } end
+if tonumber(redis.call('ZSCORE', TICKS, schedule) or -1) ~= tonumber(ARGV[7]) then return { 'ok', 0 } end
+if ARGV[9] == '' then redis.call('ZREM', TICKS, schedule) else redis.call('ZADD', TICKS, ARGV[9], schedule) end
 local result = add(ARGV[14], tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12], ARGV[13])
 local made = result[1] == 'added' and 1 or 0
 count('e', made)

@@ -15,6 +15,9 @@ use crate::types::{JobId, LeaseToken, QueueName, Raw, WorkerName};
 /// How long it stays known that somebody waits for something of a queue, longer than anyone waits.
 const WATCH_MS: u64 = 35_000;
 
+/// How long a worker counts as seen.
+const SEEN_MS: i64 = 60_000;
+
 /// A new job as the script takes it.
 pub(in crate::queue) struct Prepared {
     pub(in crate::queue) id: JobId,
@@ -33,6 +36,8 @@ pub(in crate::queue) enum Added {
     Duplicate(Box<Job>),
     /// The id that the service made is another job's.
     Taken,
+    /// The time that it is to run at is too far off.
+    Late,
 }
 
 /// One caller of a dequeue.
@@ -232,6 +237,34 @@ impl QueueStore {
         }
     }
 
+    /// Notes a worker that asks for jobs of a queue that does not exist yet.
+    pub(in crate::queue) async fn note_worker(&self, queue: &QueueName, worker: &WorkerName) -> Result<()> {
+        let now = self.now().await?;
+        let key = self.keyspace().global("workers");
+        let mut old = redis::cmd("ZREMRANGEBYSCORE");
+        old.arg(&key).arg("-inf").arg(now - SEEN_MS);
+        self.db.run(&old, "note_worker", Effect::Free).await?;
+        let mut command = redis::cmd("ZADD");
+        command.arg(&key).arg(now).arg(format!("{queue}\n{worker}"));
+        self.db.run(&command, "note_worker", Effect::Store).await.map(drop)
+    }
+
+    /// The workers that have asked for jobs of queues that did not exist, in the last minute: queue, worker, when.
+    pub(in crate::queue) async fn early_workers(&self) -> Result<Vec<(String, String, u64)>> {
+        let from = self.now().await? - SEEN_MS;
+        let mut command = redis::cmd("ZRANGEBYSCORE");
+        command.arg(self.keyspace().global("workers")).arg(format!("({from}")).arg("+inf").arg("WITHSCORES");
+        let mut reply = Reply::of(self.db.run(&command, "early_workers", Effect::Read).await?)?;
+        let mut found = Vec::new();
+        while !reply.is_empty() {
+            let (both, seen) = (reply.text()?, reply.count()?);
+            if let Some((queue, worker)) = both.split_once('\n') {
+                found.push((queue.to_owned(), worker.to_owned(), seen));
+            }
+        }
+        Ok(found)
+    }
+
     /// Makes known that somebody waits for jobs (`waiters`) or for their end (`watchers`).
     pub(in crate::queue) async fn watch(&self, queue: &QueueName, key: &str) -> Result<()> {
         let mut command = redis::cmd("SET");
@@ -246,6 +279,9 @@ fn read_added(queue: &QueueName, mut reply: Reply) -> Result<Added> {
         let run_at = reply.count()?;
         let id = JobId::try_from(reply.text()?).map_err(Error::Internal)?;
         return Ok(Added::New { id, run_at });
+    }
+    if word == "late" {
+        return Ok(Added::Late);
     }
     let id = reply.text()?;
     if id.is_empty() {
