@@ -67,6 +67,11 @@ impl Keys {
         &self.0[place]
     }
 
+    /// The ready LIST of a priority.
+    pub(super) fn ready(&self, priority: u8) -> &str {
+        &self.0[KEY_NAMES.len() + usize::from(priority.min(9))]
+    }
+
     /// The key of a state's ZSET: its place among the keys, counted from 1 as scripts do.
     pub(super) fn place(name: &str) -> u64 {
         KEY_NAMES.iter().position(|key| *key == name).map_or(0, |place| place as u64 + 1)
@@ -88,6 +93,12 @@ impl Queue {
     ) -> Self {
         let policy = policy(keyspace, &name, &settings);
         Self { keys: Keys::of(keyspace, &name), name, settings, created_at, version, policy }
+    }
+
+    /// Whether nothing is limited: then the short ways may be taken.
+    pub(super) fn is_plain(&self) -> bool {
+        let Settings { max_concurrency, rate_limit, keys, .. } = &self.settings;
+        max_concurrency.is_none() && rate_limit.is_none() && keys.is_none()
     }
 
     /// The key of the record of a request's first answer. A queue that was deleted and made anew has others.

@@ -1,6 +1,7 @@
 //! Queues in Redis: the only place of their keys. A method is one script or one read.
 
 mod manage;
+mod plain;
 mod schedules;
 mod work;
 
@@ -32,14 +33,28 @@ parts!(
 
 const LINE: &str = concat!(include_str!("lua/_line.lua"), include_str!("lua/_slots.lua"));
 
-macro_rules! script {
+macro_rules! bare_script {
     ($static:ident, $name:literal, $effect:ident, $($part:expr),*) => {
         static $static: LazyLock<Script> = LazyLock::new(|| {
-            Script::new($name, Effect::$effect, &[KEYS, $($part,)* include_str!(concat!("lua/", $name, ".lua"))])
+            Script::new($name, Effect::$effect, &[$($part,)* include_str!(concat!("lua/", $name, ".lua"))])
         });
     };
 }
 
+macro_rules! script {
+    ($static:ident, $name:literal, $effect:ident, $($part:expr),*) => {
+        bare_script!($static, $name, $effect, KEYS $(, $part)*);
+    };
+}
+
+bare_script!(ENQUEUE_PLAIN, "enqueue_plain", Store,);
+bare_script!(
+    DEQUEUE_PLAIN,
+    "dequeue_plain",
+    Free,
+    include_str!("lua/_plain_acks.lua"),
+    include_str!("lua/_plain_leases.lua")
+);
 script!(ENQUEUE, "enqueue", Store, JOB, LINE, FINISH, DUE, ONCE, ADD);
 script!(DEQUEUE, "dequeue", Free, JOB, LINE, FINISH, DUE, ONCE, ACK, TURN, ROOM, LEASE);
 script!(RELEASE, "release", Free, JOB, LINE);

@@ -9,6 +9,7 @@ local function leave_line(id, job)
   else
     -- What stands in a LIST for it is passed over later, even if its id is used anew.
     redis.call('HINCRBY', KEYED, 'g' .. job[PRIORITY] .. id, 1)
+    redis.call('HSET', QUEUE, 'odd', 1)
   end
 end
 

@@ -29,6 +29,8 @@ local function enter_line(id, job, command)
     return
   end
   if command == 'RPUSH' or not job[PLACE] then job[PLACE] = FIRST_PLACE + redis.call('HINCRBY', KEYED, 'seq', 1) end
+  -- Tells dequeue_plain.lua that there is more than plain jobs.
+  redis.call('HSET', QUEUE, 'odd', 1)
   local key = key_of(job)
   redis.call('ZADD', LINES, 0, line_member(key, job, id))
   if not fair or redis.call('HSETNX', KEYED, 't' .. job[PRIORITY] .. key, 1) == 1 then

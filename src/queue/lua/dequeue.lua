@@ -5,10 +5,11 @@
 --         ack: id  lease  result ('' = none)
 --   Gives { 'stale' } | { 'mismatch' } | { 'ok' or 'replayed', now ms, completed, failed, died, for each caller { acks, jobs, ms after which
 --   there is room or -1 } }, where acks are { status, record, ms that the attempt ran or -1 }, and jobs are id, record, and so on.
-local state = redis.call('HMGET', QUEUE, 'version', 'paused')
+local state = redis.call('HMGET', QUEUE, 'version', 'paused', 'odd')
 if state[1] ~= ARGV[2] then return { 'stale' } end
 local first = answer_again()
 if first then return first end
+if state[3] and redis.call('EXISTS', KEYED) == 0 then redis.call('HDEL', QUEUE, 'odd') end
 
 local answer, due, at, failed, died, changed = { 'ok', now, 0, 0, 0 }, false, 5, 0, 0, false
 while at <= #ARGV do

@@ -87,6 +87,9 @@ impl QueueStore {
         jobs: &[Prepared],
         once: Option<&Once>,
     ) -> Result<Versioned<Answered<(u64, Vec<Added>)>>> {
+        if once.is_none() && jobs.iter().all(|job| job.options.is_empty()) {
+            return self.enqueue_plain(queue, jobs).await;
+        }
         let mut call = self.call(&ENQUEUE, queue, once);
         for job in jobs {
             call = call
@@ -113,6 +116,12 @@ impl QueueStore {
         callers: &[Call],
         once: Option<&Once>,
     ) -> Result<Versioned<Answered<Worked>>> {
+        if once.is_none()
+            && queue.is_plain()
+            && let Some(answer) = self.dequeue_plain(queue, callers).await?
+        {
+            return Ok(answer);
+        }
         let mut call = self.call(&DEQUEUE, queue, once);
         for caller in callers {
             let flag = |holds: bool| if holds { "1" } else { "" };
