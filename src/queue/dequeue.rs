@@ -11,6 +11,9 @@ use super::{MOST_TRIES, Queue, Queues, changing, ready_topic, record};
 use crate::error::{Error, Result};
 use crate::types::{JobId, LeaseToken, QueueName, WorkerName};
 
+/// Calls of one look at a queue whose first jobs are held back by their keys, or have gone.
+const MOST_LOOKS: usize = 200;
+
 /// In which order several queues are looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum QueueOrder {
@@ -206,7 +209,8 @@ impl Queues {
         look: Look,
         once: Option<&Once>,
     ) -> Result<Option<(Arc<Queue>, Answered<CallResult>)>> {
-        for _ in 0..MOST_TRIES {
+        let (mut acks, mut settled, mut tries, mut looks) = (acks, Vec::new(), 0, 0);
+        while tries < MOST_TRIES {
             let queue = match self.find(name).await {
                 Ok(queue) => queue,
                 Err(Error::NoQueue(_)) => {
@@ -247,8 +251,22 @@ impl Queues {
                 },
             };
             match answered {
-                Versioned::Stale => self.queues.invalidate(name),
-                Versioned::Current(answered) => return Ok(Some((queue, answered))),
+                Versioned::Stale => {
+                    self.queues.invalidate(name);
+                    tries += 1;
+                }
+                Versioned::Current(mut answered) => {
+                    settled.append(&mut answered.answer.acks);
+                    acks.clear();
+                    // There was only what is held back, or gone, as far as one call looks.
+                    let is_crowded = answered.answer.jobs.is_empty() && answered.answer.room_in_ms == Some(0);
+                    if limit > 0 && is_crowded && looks < MOST_LOOKS {
+                        looks += 1;
+                        continue;
+                    }
+                    answered.answer.acks = settled;
+                    return Ok(Some((queue, answered)));
+                }
             }
         }
         Err(changing(name))

@@ -9,6 +9,9 @@ use super::{Queue, Queues};
 use crate::error::{Error, Result};
 use crate::types::QueueName;
 
+/// After how long a job on its way counts as cut off.
+const CUT_OFF_MS: u64 = 10_000;
+
 impl Queues {
     /// Makes dead jobs ready again, the oldest first, with all their attempts; gives how many. With `to`, in that queue.
     ///
@@ -38,15 +41,17 @@ impl Queues {
         let limit = limit.unwrap_or(u64::MAX).min(moved + summary.figures.count(State::Dead));
         while moved < limit {
             let step = ((limit - moved).min(CHUNK as u64), stayed);
-            let (more, kept) = match to.filter(|to| *to != name) {
+            let (more, kept, seen) = match to.filter(|to| *to != name) {
                 None => {
-                    self.on_current(name, async |queue| self.store.redrive(queue, step, part.as_ref()).await).await?
+                    let step = async |queue: &Arc<Queue>| self.store.redrive(queue, step, part.as_ref()).await;
+                    let (more, kept) = self.on_current(name, step).await?;
+                    (more, kept, more + kept)
                 }
                 Some(to) => self.send(name, to, step, part.as_ref()).await?,
             };
             moved += more;
             stayed += kept;
-            if more + kept == 0 {
+            if seen == 0 {
                 break;
             }
         }
@@ -64,10 +69,11 @@ impl Queues {
         to: &QueueName,
         (most, pass): (u64, u64),
         once: Option<&Once>,
-    ) -> Result<(u64, u64)> {
+    ) -> Result<(u64, u64, u64)> {
         self.find_or_create(to).await?;
         let records = self.on_current(name, async |queue| self.store.send(queue, to, most, pass).await).await?;
-        self.deliver(&self.find(name).await?, to, &records, once).await
+        let (moved, stayed) = self.deliver(&self.find(name).await?, to, &records, once).await?;
+        Ok((moved, stayed, records.len() as u64))
     }
 
     async fn deliver(
@@ -83,13 +89,17 @@ impl Queues {
         let here = self.on_current(to, async |target| self.store.receive(target, records).await).await?;
         let arrived: Vec<(String, bool)> = records.iter().map(|(id, _)| id.clone()).zip(here).collect();
         let moved = self.store.sent(queue, to.as_str(), &arrived, once).await?;
-        Ok((moved, (arrived.len() as u64).saturating_sub(moved)))
+        Ok((moved, arrived.iter().filter(|(_, here)| !here).count() as u64))
     }
 
     /// Finishes what was on its way when a process ended. Gives how many jobs have moved.
-    pub(super) async fn finish_sending(&self, queue: &Arc<Queue>) -> Result<u64> {
+    pub(super) async fn finish_sending(&self, queue: &Arc<Queue>, now: u64) -> Result<u64> {
         let mut moved = 0;
-        for (id, target) in self.store.outbox(&queue.name).await? {
+        for (id, target, since) in self.store.outbox(&queue.name).await? {
+            // Whoever began it is still at it.
+            if since.saturating_add(CUT_OFF_MS) > now {
+                continue;
+            }
             let record = self.store.raw_job(&queue.name, &id).await?;
             let to = QueueName::try_from(target.clone()).ok();
             let delivered = match (record, to) {

@@ -26,11 +26,12 @@ macro_rules! parts {
     ($($static:ident $file:literal),* $(,)?) => { $(const $static: &str = include_str!(concat!("lua/", $file));)* };
 }
 parts!(
-    KEYS "_keys.lua", JOB "_job.lua", FINISH "_finish.lua", DUE "_due.lua", ONCE "_once.lua",
+    KEYS "_keys.lua", JOB "_job.lua", FINISH "_finish.lua", ONCE "_once.lua",
     ADD "_enqueue.lua", ACK "_ack.lua", TURN "_turn.lua", ROOM "_room.lua", LEASE "_lease.lua", RETRY "_retry.lua", REMOVE "_remove.lua",
     FIGURES "_figures.lua",
 );
 
+const DUE: &str = concat!(include_str!("lua/_leave.lua"), include_str!("lua/_due.lua"));
 const LINE: &str = concat!(include_str!("lua/_line.lua"), include_str!("lua/_slots.lua"));
 
 macro_rules! bare_script {

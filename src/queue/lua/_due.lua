@@ -1,16 +1,10 @@
 -- Part: what the clock does: leases run out, waiting jobs expire, scheduled ones become ready, keys get room again.
 
--- Takes a job from where it waits.
-local function leave_line(id, job)
-  if job[STATE] == IS_SCHEDULED then
-    redis.call('ZREM', SCHEDULED, id)
-  elseif has(job, HAS_KEY) and not has(job, HAS_SLOT) then
-    redis.call('ZREM', LINES, line_member(key_of(job), job, id))
-  else
-    -- What stands in a LIST for it is passed over later, even if its id is used anew.
-    redis.call('HINCRBY', KEYED, 'g' .. job[PRIORITY] .. id, 1)
-    redis.call('HSET', QUEUE, 'odd', 1)
-  end
+-- Deletes the log of a key whose last lease is long enough ago.
+local function forget_log(key)
+  local times = cmsgpack.unpack(redis.call('HGET', KEYED, 'l' .. key) or '\144')
+  local ends = #times > 0 and key_per and times[#times] + key_per or 0
+  if ends <= now then redis.call('HDEL', KEYED, 'l' .. key) else redis.call('ZADD', PARKED, ends, '\2' .. key) end
 end
 
 -- Up to `most` of each. Gives counts of jobs that failed, died, and were cancelled.
@@ -45,7 +39,15 @@ local function apply_due(most)
   end
   for _, key in ipairs(redis.call('ZRANGEBYSCORE', PARKED, '-inf', now, 'LIMIT', 0, most)) do
     redis.call('ZREM', PARKED, key)
-    return_turns(key, most)
+    local kind = string.byte(key)
+    if kind == 1 then
+      redis.call('LPUSH', KEYS[READY + string.sub(key, 2, 2)], string.sub(key, 3))
+      pushed = pushed + 1
+    elseif kind == 2 then
+      forget_log(string.sub(key, 2))
+    else
+      return_turns(key, most)
+    end
   end
   count('f', failed)
   return failed, died, cancelled

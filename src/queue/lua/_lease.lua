@@ -13,6 +13,7 @@ local function start(id, record, priority, lease_ms, worker, lease)
     if waited then redis.call('ZREM', EXPIRING, id) end
     if until_what == 2 and redis.call('HGET', UNIQUE, key) == id then redis.call('HDEL', UNIQUE, key) end
   end
+  if key_rate and has(job, HAS_SLOT) then log_lease(key_of(job)) end
   job[STATE], job[ATTEMPT], job[STARTED_AT], job[DEADLINE] = IS_ACTIVE, job[ATTEMPT] + 1, now, now + lease_ms
   job[LEASE], job[WORKER], job[PROGRESS], job[RESULT] = job[ATTEMPT] .. '-' .. lease, worker, nil, nil
   return seal(job)
@@ -46,6 +47,7 @@ local function lease_jobs(wanted, lease_ms, worker, token)
         id, record = nil, nil
       elseif keyed and record then
         id, is_turn = join_line(id, record, priority)
+        if not id then record = nil end
       end
       if is_turn then record = id and redis.call('HGET', JOBS, id) end
       local started = record and not taken[id] and start(id, record, priority, lease_ms, worker, token .. #jobs)

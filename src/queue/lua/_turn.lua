@@ -1,12 +1,31 @@
 -- Part: the turns of keys.
 
--- Room in the rate of a key: nil, or the ms at which there is some. The log holds the times of its last leases.
-local function key_is_over_rate(key)
+-- The times of the last leases of a key, oldest first.
+local function last_leases(key)
   local times = cmsgpack.unpack(redis.call('HGET', KEYED, 'l' .. key) or '\144')
   while times[1] and times[1] <= now - key_per do table.remove(times, 1) end
-  if #times >= key_rate then return times[#times - key_rate + 1] + key_per end
+  return times
+end
+
+-- When the rate of a key has room again; nil where it has.
+local function key_has_room_at(key)
+  local times = last_leases(key)
+  return #times >= key_rate and times[#times - key_rate + 1] + key_per or nil
+end
+
+-- Counts a lease of a key. The log is looked at again when it is over, so that keys that are done with leave nothing.
+local function log_lease(key)
+  local times = last_leases(key)
   times[#times + 1] = now
   redis.call('HSET', KEYED, 'l' .. key, cmsgpack.pack(times))
+  redis.call('ZADD', PARKED, now + key_per, '\2' .. key)
+end
+
+-- Holds a job back that has its key's slot already, until the rate of its key has room.
+local function hold_back(id, priority, key)
+  local free_at = key_has_room_at(key)
+  if free_at then redis.call('ZADD', PARKED, free_at, '\1' .. priority .. id) end
+  return free_at
 end
 
 -- The job whose turn it is, with a slot of its key; nil where the key has no room, or no job of that priority.
@@ -20,7 +39,7 @@ local function take_turn(key, priority)
   end
   local running = tonumber(redis.call('HGET', KEYED, 'r' .. key) or 0)
   local full = key_max and running >= key_max
-  local free_at = not full and key_rate and key_is_over_rate(key)
+  local free_at = not full and key_rate and key_has_room_at(key)
   if full or free_at then
     redis.call('HINCRBY', KEYED, 'o' .. priority .. key, 1)
     if free_at then redis.call('ZADD', PARKED, free_at, key) end
@@ -43,6 +62,7 @@ end
 local function join_line(id, record, priority)
   local job = open(record)
   local key = key_of(job)
+  if key and key_rate and has(job, HAS_SLOT) and job[STATE] == IS_READY and hold_back(id, priority, key) then return nil, false end
   if not key or has(job, HAS_KEY) or job[STATE] ~= IS_READY or job[PRIORITY] ~= priority then return id, false end
   job[TRAITS], job[PLACE] = job[TRAITS] + HAS_KEY, redis.call('HINCRBY', KEYED, 'early', 1)
   redis.call('ZADD', LINES, 0, line_member(key, job, id))

@@ -6,8 +6,8 @@ if redis.call('HGET', QUEUE, 'version') ~= ARGV[2] then return { 'stale' } end
 local answer = { 'ok' }
 for _, id in ipairs(redis.call('ZRANGE', DEAD, ARGV[7], ARGV[7] + ARGV[6] - 1)) do
   local target = redis.call('HGET', OUTBOX, id)
-  if not target or target == ARGV[5] then
-    redis.call('HSET', OUTBOX, id, ARGV[5])
+  if not target or string.match(target, '^%S+') == ARGV[5] then
+    redis.call('HSET', OUTBOX, id, ARGV[5] .. ' ' .. now)
     answer[#answer + 1] = id
     answer[#answer + 1] = redis.call('HGET', JOBS, id)
   end

@@ -3,10 +3,11 @@
 --   ARGV  1 now µs ('' = server time)  2 version  3 settings  4 fingerprint ('' = none)
 --         5 target, then for each job: id  1 (it has arrived) or 0
 --   Gives { 'ok', how many have left }.
-local left = 0
+local left, stayed = 0, 0
 for i = 6, #ARGV, 2 do
   local id = ARGV[i]
-  if redis.call('HGET', OUTBOX, id) == ARGV[5] then
+  if ARGV[i + 1] == '0' then stayed = stayed + 1 end
+  if string.match(redis.call('HGET', OUTBOX, id) or '', '^%S+') == ARGV[5] then
     redis.call('HDEL', OUTBOX, id)
     if ARGV[i + 1] == '1' and redis.call('ZREM', DEAD, id) == 1 then
       local job = open(redis.call('HGET', JOBS, id))
@@ -21,6 +22,6 @@ for i = 6, #ARGV, 2 do
 end
 if ARGV[4] ~= '' then
   redis.call('HINCRBY', KEYS[31], 'moved', left)
-  redis.call('HINCRBY', KEYS[31], 'stayed', (#ARGV - 5) / 2 - left)
+  redis.call('HINCRBY', KEYS[31], 'stayed', stayed)
 end
 return { 'ok', left }

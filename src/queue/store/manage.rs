@@ -233,8 +233,8 @@ impl QueueStore {
         }
     }
 
-    /// Jobs that are on their way to other queues, a page of them: id and target.
-    pub(in crate::queue) async fn outbox(&self, name: &QueueName) -> Result<Vec<(String, String)>> {
+    /// Jobs that are on their way to other queues, a page of them: id, target, and since when.
+    pub(in crate::queue) async fn outbox(&self, name: &QueueName) -> Result<Vec<(String, String, u64)>> {
         let mut command = redis::cmd("HSCAN");
         let keys = Keys::of(self.keyspace(), name);
         command.arg(keys.named("outbox")).arg(0).arg("COUNT").arg(100);
@@ -243,7 +243,9 @@ impl QueueStore {
         let mut list = reply.list()?;
         let mut found = Vec::new();
         while !list.is_empty() {
-            found.push((list.text()?, list.text()?));
+            let (id, way) = (list.text()?, list.text()?);
+            let (target, since) = way.split_once(' ').unwrap_or((&way, "0"));
+            found.push((id, target.to_owned(), since.parse().unwrap_or(0)));
         }
         Ok(found)
     }

@@ -1,0 +1,41 @@
+-- Part: how jobs that wait are taken out of their line.
+
+-- How far a LIST is searched from each end: a fraction of a millisecond.
+local SEARCH = 10000
+
+-- Takes a job out of the line of its key, and its turn out of the LIST, if there is one for each job.
+local function take_turn_away(id, job)
+  local key, list, turns = key_of(job), KEYS[READY + job[PRIORITY]], 'o' .. job[PRIORITY] .. key_of(job)
+  local member = line_member(key, job, id)
+  local place = redis.call('ZLEXCOUNT', LINES, '[' .. key .. '\0' .. (9 - job[PRIORITY]), '[' .. member)
+  redis.call('ZREM', LINES, member)
+  if fair then return end
+  -- The turns of the first ones are those that are owed.
+  local owed = tonumber(redis.call('HGET', KEYED, turns) or 0)
+  if place <= owed then
+    if redis.call('HINCRBY', KEYED, turns, -1) == 0 then redis.call('HDEL', KEYED, turns) end
+    return
+  end
+  local at = redis.call('LPOS', list, '\1' .. key, 'RANK', place - owed, 'MAXLEN', SEARCH)
+  if at then
+    redis.call('LSET', list, at, '\2')
+    redis.call('LREM', list, 1, '\2')
+  end
+end
+
+-- Takes a job from where it waits.
+local function leave_line(id, job)
+  if job[STATE] == IS_SCHEDULED then
+    redis.call('ZREM', SCHEDULED, id)
+  elseif has(job, HAS_KEY) and not has(job, HAS_SLOT) then
+    take_turn_away(id, job)
+  elseif redis.call('LPOS', KEYS[READY + job[PRIORITY]], id, 'MAXLEN', SEARCH) then
+    redis.call('LREM', KEYS[READY + job[PRIORITY]], 1, id)
+  elseif redis.call('LPOS', KEYS[READY + job[PRIORITY]], id, 'RANK', -1, 'MAXLEN', SEARCH) then
+    redis.call('LREM', KEYS[READY + job[PRIORITY]], -1, id)
+  else
+    -- Too far from both ends: it is passed over later, even if its id is used anew.
+    redis.call('HINCRBY', KEYED, 'g' .. job[PRIORITY] .. id, 1)
+    redis.call('HSET', QUEUE, 'odd', 1)
+  end
+end
