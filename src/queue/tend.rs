@@ -117,7 +117,9 @@ impl Tend {
         for (schedule, due, stored) in &tended.ticks {
             done += u64::from(self.queues.tick(&queue, schedule, *due, stored, now).await?);
         }
-        done += self.queues.finish_sending(&queue, tended.now).await?;
+        if tended.sending > 0 {
+            done += self.queues.finish_sending(&queue, tended.now).await?;
+        }
         let more = tended.due_in_ms == Some(0) || tended.removed.iter().any(|removed| *removed >= BATCH);
         Ok((done, more))
     }

@@ -3,7 +3,8 @@
 --   ARGV  1 now µs ('' = server time)  2 version  3 settings  4 ''  5 completed and cancelled jobs to keep ('' = all)  6 dead jobs to
 --         keep ('' = all)  7 how many of each at most
 --   Gives { 'stale' } | { 'ok', now ms, failed, died, cancelled, { removed for age and beyond the count: completed, cancelled, dead },
---   figures, ms until something is due or -1, { schedule, tick, definition, and so on } }.
+--   figures, ms until something is due or -1, { schedule, tick, definition, and so on },
+--   how many jobs are on their way to other queues }.
 if redis.call('HGET', QUEUE, 'version') ~= ARGV[2] then return { 'stale' } end
 local most = tonumber(ARGV[7])
 local failed, died, cancelled = apply_due(most)
@@ -32,4 +33,4 @@ for _, schedule in ipairs(redis.call('ZRANGEBYSCORE', TICKS, '-inf', now, 'LIMIT
 end
 tell_watchers()
 wake()
-return { 'ok', now, failed, died, cancelled, removed, figures(), due_in, ticks }
+return { 'ok', now, failed, died, cancelled, removed, figures(), due_in, ticks, redis.call('HLEN', OUTBOX) }

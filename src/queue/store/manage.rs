@@ -63,6 +63,8 @@ pub(in crate::queue) struct Tended {
     pub(in crate::queue) removed: [u64; 6],
     pub(in crate::queue) figures: Figures,
     pub(in crate::queue) due_in_ms: Option<u64>,
+    /// How many jobs are on their way to other queues.
+    pub(in crate::queue) sending: u64,
     /// Schedules whose tick is due: name, tick, stored definition.
     pub(in crate::queue) ticks: Vec<(String, i64, Vec<u8>)>,
 }
@@ -134,7 +136,8 @@ impl QueueStore {
             while !list.is_empty() {
                 ticks.push((list.text()?, list.integer()?, list.bytes()?));
             }
-            Ok(Tended { now, failed, died, cancelled, removed, figures, due_in_ms, ticks })
+            let sending = reply.count()?;
+            Ok(Tended { now, sending, failed, died, cancelled, removed, figures, due_in_ms, ticks })
         })
     }
 
