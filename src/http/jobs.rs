@@ -7,7 +7,6 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, delete, get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
@@ -32,19 +31,13 @@ const DEFAULT_PRIORITY: u8 = 4;
 /// A delay of at most ten years.
 type Delay = Within<0, TEN_YEARS_MS>;
 
-/// Texts by name, kept as they were sent.
-struct Headers(Raw);
-
-impl<'de> Deserialize<'de> for Headers {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let raw = Raw::deserialize(deserializer)?;
-        if raw.as_str().len() > MAX_HEADER_BYTES {
-            return Err(D::Error::custom(format!("must be at most {MAX_HEADER_BYTES} bytes of JSON")));
-        }
-        serde_json::from_str::<Named<String>>(raw.as_str())
-            .map_err(|_| D::Error::custom("must be an object of texts, each name once"))?;
-        Ok(Self(raw))
+/// Checks texts by name, which are kept as they were sent.
+fn check_headers(headers: &Raw) -> Result<()> {
+    if headers.as_str().len() > MAX_HEADER_BYTES {
+        return Err(Error::invalid("/headers", format!("must be at most {MAX_HEADER_BYTES} bytes of JSON")));
     }
+    let read = json::parse::<Named<String>>(headers.as_str().as_bytes(), json::MAX_DEPTH);
+    read.map(drop).map_err(|error| json::in_list("/headers", &error))
 }
 
 /// A job to enqueue.
@@ -103,7 +96,7 @@ pub struct EnqueueJob {
     /// Texts by name, at most 4 KiB, for what is about the job and not of it.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<std::collections::BTreeMap<String, String>>, nullable = false)]
-    headers: Option<Headers>,
+    headers: Option<Raw>,
 }
 
 read_object!(EnqueueJob);
@@ -118,6 +111,9 @@ impl EnqueueJob {
     fn into_new_job(self) -> Result<NewJob> {
         if self.payload.as_str().len() > MAX_PAYLOAD_BYTES {
             return Err(Error::PayloadTooLarge { limit: MAX_PAYLOAD_BYTES });
+        }
+        if let Some(headers) = &self.headers {
+            check_headers(headers)?;
         }
         let mut faults = Vec::new();
         let start = match (self.delay_ms, self.run_at) {
@@ -163,7 +159,7 @@ impl EnqueueJob {
             key: self.key,
             unique,
             expires_in_ms: self.expires_in_ms.map(Within::get),
-            headers: self.headers.map(|headers| headers.0),
+            headers: self.headers,
         })
     }
 }
