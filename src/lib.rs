@@ -9,7 +9,7 @@
 //! | 2 | [`db`] |
 //! | 3 | [`events`], [`task`] |
 //! | 4 | [`auth`], [`leaderboard`], [`queue`] |
-//! | 6 | [`http`] |
+//! | 6 | [`http`], [`worker`] |
 //! | 7 | [`app`] |
 //! | 8 | [`cli`] |
 
@@ -27,3 +27,4 @@ pub mod queue;
 pub mod task;
 pub mod telemetry;
 pub mod types;
+pub mod worker;

@@ -165,6 +165,13 @@ fn only_the_stores_know_the_redis_client() {
 }
 
 #[test]
+fn a_worker_knows_the_service_by_http_alone() {
+    for (file, text) in files("src/worker", ".rs") {
+        assert!(after(&code(&text, "//"), "crate::").next().is_none(), "{file} uses another module of the crate");
+    }
+}
+
+#[test]
 fn sources_are_short_and_finished() {
     for (file, text) in files("src", ".rs") {
         assert!(text.lines().count() <= MOST_LINES, "{file} has {} lines", text.lines().count());

@@ -5,6 +5,7 @@ mod check;
 mod healthcheck;
 mod openapi;
 mod serve;
+mod worker;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -30,6 +31,8 @@ enum Command {
     Healthcheck(Settings),
     /// Looks whether what Redis keeps of the queues holds together: exit code 0 if so, 1 if not.
     Check(check::Options),
+    /// Runs a command for each job of a queue.
+    Worker(worker::Options),
     /// Measures a running service.
     Bench(bench::Options),
     /// Prints the OpenAPI document.
@@ -110,6 +113,7 @@ pub fn run() -> ExitCode {
         Command::Serve(settings) => serve::serve(settings),
         Command::Healthcheck(settings) => healthcheck::check(settings),
         Command::Check(options) => check::check(options),
+        Command::Worker(options) => worker::run(options),
         Command::Bench(options) => bench::run(options),
         Command::Openapi(options) => openapi::print(&options),
     };

@@ -11,7 +11,7 @@ use crate::types::Clock;
 
 pub(super) fn serve(settings: Settings) -> Outcome {
     let config = settings.load()?;
-    telemetry::start(&config)?;
+    telemetry::start(&config.log, config.log_format)?;
     for warning in &config.warnings {
         warn!("{warning}");
     }

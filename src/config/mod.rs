@@ -15,6 +15,8 @@ use secrecy::SecretString;
 pub const DEFAULTS: &str = include_str!("default.toml");
 
 const ENVIRONMENT_PREFIX: &str = "RANQ_";
+/// Variables that `ranq worker` knows, and the service does not.
+const OF_WORKERS: [&str; 2] = ["RANQ_URL", "RANQ_TOKEN"];
 
 /// The settings of a service, all of them valid.
 #[derive(Debug)]
@@ -118,7 +120,7 @@ impl Config {
             let Some(name) = variable.strip_prefix(ENVIRONMENT_PREFIX).map(str::to_lowercase) else { continue };
             if defaults.contains_key(&name) {
                 values.insert(name, Value::new(Some(&variable), text));
-            } else {
+            } else if !OF_WORKERS.contains(&variable.as_str()) {
                 warnings.push(format!("the environment variable {variable} is not a setting and is ignored"));
             }
         }

@@ -33,6 +33,13 @@ fn check_member(text: &str) -> Result<(), String> {
     Ok(())
 }
 
+fn check_id(text: &str) -> Result<(), String> {
+    if matches!(text, "." | "..") {
+        return Err("must not be `.` or `..`, which no path can name".to_owned());
+    }
+    check_member(text)
+}
+
 fn check_key(text: &str) -> Result<(), String> {
     if text.is_empty() || text.len() > MAX_KEY_BYTES || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(format!("must be 1 to {MAX_KEY_BYTES} visible ASCII characters"));
@@ -94,8 +101,9 @@ checked_text! {
     ScheduleName, check_name
 }
 checked_text! {
-    /// The id of a job, the same for ever within its queue: 1 to 128 bytes of UTF-8 without control characters.
-    JobId, check_member
+    /// The id of a job, the same for ever within its queue: 1 to 128 bytes of UTF-8 without control characters, and neither `.`
+    /// nor `..`, which clients take out of paths (RFC 3986, section 5.2.4).
+    JobId, check_id
 }
 checked_text! {
     /// What must be unique among the jobs of a queue: 1 to 128 bytes of UTF-8 without control characters.

@@ -16,3 +16,4 @@ mod scores;
 mod store;
 mod support;
 mod wire;
+mod worker;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::support::{Process, eventually, is_alive};
+use crate::support::{Process, client_builder, eventually, is_alive};
 
 /// The process of the Redis that keeps its data in `directory`.
 fn redis_pid(directory: &TempDir) -> i32 {
@@ -154,7 +154,8 @@ async fn the_health_check_tells_by_its_exit_code() {
 /// Waits until the service counts a request beside the one that asks.
 async fn is_in_flight(service: &Process) {
     eventually("the request is in flight", async || {
-        let text = reqwest::get(format!("http://{}/metrics", service.address())).await.ok()?.text().await.ok()?;
+        let client = client_builder().build().ok()?;
+        let text = client.get(format!("http://{}/metrics", service.address())).send().await.ok()?.text().await.ok()?;
         text.contains("ranq_http_requests_in_flight 2").then_some(())
     })
     .await;

@@ -6,12 +6,14 @@ mod contract;
 mod process;
 mod queues;
 mod raw;
+mod worker;
 
 pub use self::answer::{Answer, entries};
 pub use self::app::{Body, TestApp, encoded};
 pub use self::contract::document;
 pub use self::process::{OwnRedis, Process, is_alive, signal};
 pub use self::queues::Leased;
+pub use self::worker::{WorkerProcess, example};
 
 use std::future::Future;
 use std::time::{Duration, Instant};

@@ -22,7 +22,7 @@ pub struct Process {
 }
 
 impl Process {
-    fn command(verb: &str, arguments: &[&str]) -> Command {
+    pub fn command(verb: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ranq"));
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("RANQ_") {
@@ -35,8 +35,13 @@ impl Process {
 
     /// Starts the service on any free port and waits until it says where it listens.
     pub async fn spawn(data_dir: &Path) -> Self {
+        Self::spawn_on(data_dir, "127.0.0.1:0").await
+    }
+
+    /// Starts the service on this address.
+    pub async fn spawn_on(data_dir: &Path, listen: &str) -> Self {
         let directory = data_dir.to_str().expect("a UTF-8 path");
-        let mut child = Self::command("serve", &["--listen", "127.0.0.1:0", "--data-dir", directory, "--threads", "2"])
+        let mut child = Self::command("serve", &["--listen", listen, "--data-dir", directory, "--threads", "2"])
             .spawn()
             .expect("the binary runs");
         let log = Arc::new(Mutex::new(String::new()));
@@ -116,7 +121,7 @@ impl Drop for Process {
     }
 }
 
-async fn wait(child: &mut Child) -> ExitStatus {
+pub(super) async fn wait(child: &mut Child) -> ExitStatus {
     let child = Mutex::new(child);
     eventually("the process ends", async || child.lock().expect("no panic").try_wait().expect("our own child")).await
 }
