@@ -34,7 +34,7 @@ impl ListPlace {
         match self {
             Self::Start => true,
             Self::After(_) => state != State::Ready,
-            Self::Ready(place) => state == State::Ready && (-1..=9).contains(&place.priority),
+            Self::Ready(place) => state == State::Ready && matches!(place.priority, -3 | -1..=9),
             Self::End => false,
         }
     }
@@ -50,7 +50,7 @@ pub struct ScorePlace {
 /// A place among the ready jobs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadyPlace {
-    /// The priority that comes next; -1 for the lines of keys.
+    /// The priority that comes next; -1 for the lines of keys, -3 for what the rates of keys hold back.
     pub(super) priority: i64,
     /// How many stand from there to the end of its LIST, which does not change as the front of it is leased.
     pub(super) rest: Option<u64>,

@@ -216,7 +216,7 @@ pub(super) fn read(queue: &QueueName, id: String, record: &[u8], with_lease: boo
     let result = reader.raw()?;
     let errors = reader.bytes()?.map(errors).transpose()?.unwrap_or_default();
     let _traits = reader.number()?;
-    let _place = reader.number()?;
+    let _place = reader.next()?;
     let unique_key = reader.named()?;
     let _unique_until = reader.number()?;
     let _unique_for_ms = reader.number()?;

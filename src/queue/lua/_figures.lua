@@ -12,7 +12,7 @@ local function figures()
         if string.byte(id) == 1 then
           local from = string.sub(id, 2) .. '\0' .. (9 - priority)
           local first = redis.call('ZRANGEBYLEX', LINES, '[' .. from, '(' .. from .. ':', 'LIMIT', 0, 1)[1]
-          id = first and string.sub(first, #from + 16) or ''
+          id = first and string.sub(first, #from + 21) or ''
         end
         local record = redis.call('HGET', JOBS, id)
         local job = record and open(record)
@@ -25,7 +25,7 @@ local function figures()
     end
     -- Where all of them are held back by the limits of their keys.
     for _, member in ipairs(oldest < 0 and redis.call('ZRANGE', LINES, 0, 9) or {}) do
-      local record = redis.call('HGET', JOBS, string.sub(member, string.find(member, '\0', 1, true) + 17))
+      local record = redis.call('HGET', JOBS, string.sub(member, string.find(member, '\0', 1, true) + 22))
       local job = record and open(record)
       local since = job and (job[READY_AT] or job[ENQUEUED_AT])
       if since and (oldest < 0 or since < oldest) then oldest = since end

@@ -42,7 +42,7 @@ local function lease_jobs(wanted, lease_ms, worker, token)
       local record = found[i]
       local is_turn = string.byte(id) == 1
       if is_turn then
-        id = take_turn(string.sub(id, 2), priority)
+        id = take_turn(string.sub(id, 2), priority, true)
       elseif has_ghosts and is_ghost(id, priority) then
         id, record = nil, nil
       elseif keyed and record then

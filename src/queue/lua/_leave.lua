@@ -20,6 +20,8 @@ local function take_turn_away(id, job)
   if at then
     redis.call('LSET', list, at, '\2')
     redis.call('LREM', list, 1, '\2')
+    local counted = 'n' .. job[PRIORITY] .. key
+    if redis.call('HINCRBY', KEYED, counted, -1) <= 0 then redis.call('HDEL', KEYED, counted) end
   end
 end
 

@@ -2,8 +2,6 @@
 -- of its key, and a turn (byte 1 and the key) in the LIST: one for each job, or with `fair` one for each key and priority.
 -- Turns that a limit of their key holds back are owed, and return to the front when it has room.
 local pushed = 0
--- Places before it are for jobs that were there before their keys were managed.
-local FIRST_PLACE = 1000000000
 
 local function key_of(job)
   local _, _, _, key = cmsgpack.unpack(job[TAIL])
@@ -12,11 +10,17 @@ end
 
 local function push_turn(key, priority, command)
   redis.call(command, KEYS[READY + priority], '\1' .. key)
+  redis.call('HINCRBY', KEYED, 'n' .. priority .. key, 1)
   pushed = pushed + 1
 end
 
+-- Places in lines have 20 digits: the ms in which a job became ready, then a count.
+local function place_of(ready_at)
+  return string.format('%013d%07d', ready_at, redis.call('HINCRBY', KEYED, 'seq', 1) % 10000000)
+end
+
 local function line_member(key, job, id)
-  return key .. '\0' .. (9 - job[PRIORITY]) .. string.format('%015d', job[PLACE]) .. id
+  return key .. '\0' .. (9 - job[PRIORITY]) .. job[PLACE] .. id
 end
 
 -- Lets a job that is in no place stand in line: at the end, or in front (`LPUSH`) where it stood already.
@@ -28,12 +32,13 @@ local function enter_line(id, job, command)
     pushed = pushed + 1
     return
   end
-  if command == 'RPUSH' or not job[PLACE] then job[PLACE] = FIRST_PLACE + redis.call('HINCRBY', KEYED, 'seq', 1) end
+  if command == 'RPUSH' or not job[PLACE] then job[PLACE] = place_of(now) end
   -- Tells dequeue_plain.lua that there is more than plain jobs.
   redis.call('HSET', QUEUE, 'odd', 1)
   local key = key_of(job)
   redis.call('ZADD', LINES, 0, line_member(key, job, id))
-  if not fair or redis.call('HSETNX', KEYED, 't' .. job[PRIORITY] .. key, 1) == 1 then
+  local turns = fair and redis.call('HMGET', KEYED, 'n' .. job[PRIORITY] .. key, 'o' .. job[PRIORITY] .. key)
+  if not turns or not (turns[1] or turns[2]) then
     push_turn(key, job[PRIORITY], command)
   end
 end

@@ -9,7 +9,7 @@ local function put_returned()
     local from = turn[1] .. '\0' .. (9 - turn[2])
     seen[from] = (seen[from] or -1) + 1
     local first = redis.call('ZRANGEBYLEX', LINES, '[' .. from, '(' .. from .. ':', 'LIMIT', seen[from], 1)[1]
-    turn[3] = first and string.sub(first, #from + 1, #from + 15) or ''
+    turn[3] = first and string.sub(first, #from + 1, #from + 20) or ''
   end
   table.sort(returned, function(one, other) return one[3] > other[3] end)
   for _, turn in ipairs(returned) do push_turn(turn[1], turn[2], 'LPUSH') end

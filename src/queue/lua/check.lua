@@ -15,9 +15,10 @@ end
 local function check_ready(id, job)
   local _, _, _, key = cmsgpack.unpack(job[TAIL])
   if has(job, HAS_KEY) and not has(job, HAS_SLOT) then
-    local member = key .. '\0' .. (9 - job[PRIORITY]) .. string.format('%015d', job[PLACE] or 0) .. id
+    local member = key .. '\0' .. (9 - job[PRIORITY]) .. (job[PLACE] or '') .. id
     if not redis.call('ZSCORE', LINES, member) then fault(id, 'is ready and not in the line of its key') end
-  elseif not redis.call('LPOS', KEYS[READY + job[PRIORITY]], id) then
+  elseif not redis.call('ZSCORE', PARKED, '\1' .. job[PRIORITY] .. id) and
+    not redis.call('LPOS', KEYS[READY + job[PRIORITY]], id) then
     fault(id, 'is ready and in no LIST')
   end
 end

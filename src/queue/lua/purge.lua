@@ -12,7 +12,7 @@ end
 -- The lines of keys first: turns without jobs do no harm.
 local members = redis.call('ZRANGE', LINES, 0, most - 1)
 for _, member in ipairs(members) do
-  local id = string.sub(member, string.find(member, '\0', 1, true) + 17)
+  local id = string.sub(member, string.find(member, '\0', 1, true) + 22)
   redis.call('ZREM', LINES, member)
   forget(id, open(redis.call('HGET', JOBS, id)))
 end
@@ -20,10 +20,24 @@ if #members > 0 then return { 'ok', #members, 1 } end
 local deleted = 0
 local popped = redis.call('LMPOP', 10, KEYS[30], KEYS[29], KEYS[28], KEYS[27], KEYS[26], KEYS[25], KEYS[24], KEYS[23], KEYS[22],
   KEYS[21], 'LEFT', 'COUNT', most)
-if not popped then return { 'ok', 0, 0 } end
+if not popped then
+  -- At last those that their keys' rates hold back.
+  for _, held in ipairs(redis.call('ZRANGE', PARKED, 0, 999)) do
+    local id = string.sub(held, 3)
+    if string.byte(held) == 1 and redis.call('ZREM', PARKED, held) == 1 then
+      local job = open(redis.call('HGET', JOBS, id))
+      if job[STATE] == IS_READY then
+        forget(id, job)
+        deleted = deleted + 1
+      end
+    end
+  end
+  return { 'ok', deleted, 0 }
+end
 local priority = tonumber(string.sub(popped[1], -1))
 for _, id in ipairs(popped[2]) do
-  if string.byte(id) == 1 then redis.call('HDEL', KEYED, 't' .. priority .. string.sub(id, 2)) end
+  local counted = 'n' .. priority .. string.sub(id, 2)
+  if string.byte(id) == 1 and redis.call('HINCRBY', KEYED, counted, -1) <= 0 then redis.call('HDEL', KEYED, counted) end
   local record = redis.call('HGET', JOBS, id)
   local job = record and open(record)
   redis.call('HDEL', KEYED, 'g' .. priority .. id)
