@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use crate::auth::Gate;
 use crate::config::{Config, RedisTarget};
 use crate::db::{Db, EmbeddedError, EmbeddedRedis, Health, Keyspace};
-use crate::http::{self, Document, Draining, Peer, Services};
+use crate::http::{self, Document, Draining, Services};
 use crate::leaderboard::Leaderboards;
 use crate::metrics::Metrics;
 use crate::queue::{ListenForWakes, Queues, Tend, WakeWaiters};
@@ -99,7 +99,6 @@ impl App {
         };
         let listen = |source| StartError::Listen { address: config.listen, source };
         let server = HttpServer::new(factory)
-            .on_connect(Peer::remember)
             .workers(config.threads)
             .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
             .client_request_timeout(HEAD_TIMEOUT)

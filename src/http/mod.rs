@@ -10,7 +10,6 @@ mod members;
 mod observe;
 pub mod openapi;
 mod operations;
-mod peer;
 mod problem;
 mod query;
 mod queues;
@@ -29,7 +28,6 @@ use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
 pub use self::openapi::Document;
 pub use self::operations::Draining;
-pub use self::peer::Peer;
 
 use crate::auth::Gate;
 use crate::db::Health;

@@ -16,7 +16,6 @@ use utoipa::ToSchema;
 use super::access::{Allowed, JobsWork};
 use super::headers::{IDEMPOTENT_REPLAYED, IdempotencyHeader, once};
 use super::json::{self, Body, Json};
-use super::peer::Peer;
 use super::problem::{Problem, ProblemBody, status};
 use super::query::{NoParameters, OfJob, OfQueue, Query};
 use crate::error::{Error, Result};
@@ -30,6 +29,7 @@ use crate::types::{
 
 const MAX_ACKS: usize = 1000;
 const MAX_QUEUES: usize = 100;
+const LOOKS: u8 = 2;
 const MAX_PROGRESS_BYTES: usize = 2048;
 const TEN_YEARS_MS: u64 = 315_360_000_000;
 
@@ -302,7 +302,7 @@ pub async fn dequeue_jobs(
         acks,
     };
     let dequeued = queues.dequeue(&asked, key.once(&request, &bytes).as_ref()).await?;
-    deliver(dequeued, unreadable, &request)
+    deliver(dequeued, unreadable)
 }
 
 /// Leases jobs of several queues.
@@ -339,13 +339,12 @@ pub async fn dequeue_several(
         acks,
     };
     let dequeued = queues.dequeue(&asked, key.once(&request, &bytes).as_ref()).await?;
-    deliver(dequeued, unreadable, &request)
+    deliver(dequeued, unreadable)
 }
 
 fn deliver(
     dequeued: Answered<Dequeued>,
     unreadable: Vec<Option<(Option<JobId>, Error)>>,
-    request: &HttpRequest,
 ) -> std::result::Result<HttpResponse, Problem> {
     let Answered { answer: Dequeued { jobs, acked, guard }, replayed } = dequeued;
     let acked = (!unreadable.is_empty()).then(|| AckList::results(unreadable, "/ack", acked));
@@ -356,7 +355,7 @@ fn deliver(
         response.insert_header((IDEMPOTENT_REPLAYED, "true"));
     }
     let length = body.len() as u64;
-    let body = LeasedBody { length, bytes: Some(Bytes::from(body)), guard, peer: Peer::of(request) };
+    let body = LeasedBody { length, bytes: Some(Bytes::from(body)), guard, looks: LOOKS };
     Ok(response.content_type("application/json").body(body))
 }
 
@@ -365,7 +364,8 @@ struct LeasedBody {
     length: u64,
     bytes: Option<Bytes>,
     guard: LeaseGuard,
-    peer: Option<Peer>,
+    /// How often to let the connection look for the end of its other side before the leases count as delivered.
+    looks: u8,
 }
 
 impl MessageBody for LeasedBody {
@@ -377,11 +377,17 @@ impl MessageBody for LeasedBody {
 
     fn poll_next(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<std::result::Result<Bytes, Infallible>>> {
+        // A write to a client that has just hung up succeeds all the same. The connection is read before each turn, and ends
+        // after one in which the end of its other side was read.
+        if self.looks > 0 {
+            self.looks -= 1;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let bytes = self.bytes.take();
-        // A write to a client that has just hung up succeeds all the same.
-        if bytes.is_some() && !self.peer.as_ref().is_some_and(Peer::has_gone) {
+        if bytes.is_some() {
             self.guard.delivered();
         }
         Poll::Ready(bytes.map(Ok))
