@@ -289,17 +289,25 @@ impl Metrics {
     /// Sets how many jobs of a queue are in a state.
     pub fn queue_depth(&self, queue: &str, state: &'static str, count: u64) {
         let labels = StateLabels { queue: self.queue(queue), state };
+        // Queues that are counted together stand together nowhere.
+        if labels.queue == OTHER_QUEUES {
+            return;
+        }
         self.0.queue_jobs.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Sets how long the oldest ready job of a queue has been ready.
     pub fn oldest_ready(&self, queue: &str, age: Duration) {
-        self.0.queue_oldest.get_or_create(&QueueLabels { queue: self.queue(queue) }).set(age.as_secs_f64());
+        let labels = QueueLabels { queue: self.queue(queue) };
+        if labels.queue != OTHER_QUEUES {
+            self.0.queue_oldest.get_or_create(&labels).set(age.as_secs_f64());
+        }
     }
 
     /// Forgets how a queue stood that is gone.
     pub fn queue_gone(&self, queue: &str, states: &[&'static str]) {
         let labels = QueueLabels { queue: queue.to_owned() };
+        self.0.queue_names.lock().unwrap_or_else(PoisonError::into_inner).remove(queue);
         self.0.queue_oldest.remove(&labels);
         for state in states {
             self.0.queue_jobs.remove(&StateLabels { queue: queue.to_owned(), state });

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use ranq::error::ErrorCode;
-use ranq::metrics::Metrics;
+use ranq::metrics::{Metrics, Removal};
+use ranq::queue::{QueueSettings, State};
 
 const MOST_LINES: usize = 620;
 const MOST_SCRIPT_LINES: usize = 60;
@@ -23,8 +24,26 @@ const ALLOWED: [(&str, &str, &str); 4] = [
 const KNOW_REDIS: [&str; 6] =
     ["src/db/", "src/leaderboard/store.rs", "src/queue/store", "src/error.rs", "src/app.rs", "src/config/"];
 
-/// The kinds of keys: the first word of each after the prefix and the hash tag.
-const KEY_KINDS: [&str; 9] = ["board", "rank", "ids", "meta", "distinct", "idem", "limit", "leaderboards", "probe"];
+/// The kinds of keys: the first word of each after the prefix and the hash tag. Those of a queue that scripts take by their
+/// place stand in `KEY_NAMES` of src/queue/line.rs.
+const KEY_KINDS: [&str; 13] = [
+    "board",
+    "rank",
+    "ids",
+    "meta",
+    "distinct",
+    "idem",
+    "limit",
+    "leaderboards",
+    "probe",
+    "ready",
+    "queues",
+    "workers",
+    "wake",
+];
+
+/// Where scripts are. The names of parts are known within their folder.
+const SCRIPTS: [&str; 2] = ["src/leaderboard/lua", "src/queue/lua"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -246,44 +265,73 @@ fn lua_locals(tokens: &[String]) -> BTreeSet<&str> {
     made
 }
 
+/// Holds the names of a script against those that it makes, those of the parts and those that Redis gives. Gives the names of
+/// parts that it changes though it does not make them.
+fn changed_elsewhere<'a>(file: &str, tokens: &'a [String], of_parts: &BTreeSet<&str>) -> Vec<&'a str> {
+    const GIVEN: [&str; 15] = [
+        "redis", "string", "math", "table", "struct", "cmsgpack", "bit", "tonumber", "tostring", "ipairs", "pairs",
+        "unpack", "type", "KEYS", "ARGV",
+    ];
+    let own = lua_locals(tokens);
+    let (mut in_table, mut changed) = (0, Vec::new());
+    for (at, token) in tokens.iter().enumerate() {
+        let before = if at == 0 { "" } else { tokens[at - 1].as_str() };
+        let next = tokens.get(at + 1).map_or("", String::as_str);
+        match token.as_str() {
+            "{" => in_table += 1,
+            "}" => in_table -= 1,
+            // One without a name is a value.
+            "function" if next == "(" => {}
+            "function" => assert_eq!(before, "local", "{file}: function {next} is not local"),
+            name if is_name(name) && before != "." && !(in_table > 0 && next == "=") => {
+                let known = own.contains(name) || of_parts.contains(name) || GIVEN.contains(&name);
+                assert!(known, "{file}: {name} is a global");
+                let assigned = next == "=" && !own.contains(name);
+                assert!(!assigned || !GIVEN.contains(&name), "{file}: {name} is changed");
+                changed.extend(assigned.then_some(name));
+            }
+            _ => {}
+        }
+    }
+    changed
+}
+
 #[test]
 fn scripts_use_no_globals() {
-    const GIVEN: [&str; 14] = [
-        "redis", "string", "math", "table", "struct", "cmsgpack", "tonumber", "tostring", "ipairs", "pairs", "unpack",
-        "type", "KEYS", "ARGV",
-    ];
-    let scripts = files("src/leaderboard/lua", ".lua");
-    let tokens: BTreeMap<&String, Vec<String>> = scripts.iter().map(|(file, text)| (file, lua_tokens(text))).collect();
-    // Parts stand in front of the scripts, so their names are known there.
-    let of_parts: BTreeSet<&str> =
-        tokens.iter().filter(|(file, _)| file.contains("/_")).flat_map(|(_, tokens)| lua_locals(tokens)).collect();
-    for (file, tokens) in &tokens {
-        let own = lua_locals(tokens);
-        let mut in_table = 0;
-        for (at, token) in tokens.iter().enumerate() {
-            let before = if at == 0 { "" } else { tokens[at - 1].as_str() };
-            let next = tokens.get(at + 1).map_or("", String::as_str);
-            match token.as_str() {
-                "{" => in_table += 1,
-                "}" => in_table -= 1,
-                "function" => assert_eq!(before, "local", "{file}: function {next} is not local"),
-                name if is_name(name) && before != "." && !(in_table > 0 && next == "=") => {
-                    let known = own.contains(name) || of_parts.contains(name) || GIVEN.contains(&name);
-                    assert!(known, "{file}: {name} is a global");
-                    let assigned = next == "=" || (next == "," && before != "local" && own.contains(name));
-                    assert!(!assigned || !GIVEN.contains(&name), "{file}: {name} is changed");
-                    let foreign = next == "=" && !own.contains(name);
-                    assert!(!foreign, "{file}: {name} of another part is changed");
-                }
-                _ => {}
+    // What a part declares and others change, and why.
+    const SHARED: [(&str, &str); 1] = [("pushed", "transitions count what becomes ready, for one wake-up at the end")];
+    let mut needed: BTreeSet<&str> = BTreeSet::new();
+    for scripts in SCRIPTS.map(|folder| files(folder, ".lua")) {
+        let tokens: BTreeMap<&String, Vec<String>> =
+            scripts.iter().map(|(file, text)| (file, lua_tokens(text))).collect();
+        // Parts stand in front of the scripts, so their names are known there.
+        let of_parts: BTreeSet<&str> =
+            tokens.iter().filter(|(file, _)| file.contains("/_")).flat_map(|(_, tokens)| lua_locals(tokens)).collect();
+        for (file, tokens) in &tokens {
+            for name in changed_elsewhere(file, tokens, &of_parts) {
+                let shared = SHARED.iter().find(|(known, _)| *known == name);
+                assert!(shared.is_some(), "{file}: {name} of another part is changed");
+                needed.extend(shared.map(|(known, _)| known));
             }
         }
     }
+    assert_eq!(needed.len(), SHARED.len(), "an exception is needed no more");
+}
+
+/// The numbers of a header, with those that `1 to 30` leaves unsaid.
+fn numbers(described: &str) -> BTreeSet<u32> {
+    let words: Vec<&str> = described.split(|letter| !is_word(letter)).filter(|word| !word.is_empty()).collect();
+    let number = |at: usize| words.get(at).and_then(|word| word.parse::<u32>().ok());
+    let mut named: BTreeSet<u32> = (0..words.len()).filter_map(number).collect();
+    for at in (1..words.len()).filter(|at| words[*at] == "to") {
+        named.extend(number(at - 1).zip(number(at + 1)).into_iter().flat_map(|(from, to)| from..=to));
+    }
+    named
 }
 
 #[test]
 fn scripts_begin_with_their_signature() {
-    for (file, text) in files("src/leaderboard/lua", ".lua") {
+    for (file, text) in SCRIPTS.into_iter().flat_map(|folder| files(folder, ".lua")) {
         let lines = text.lines().count();
         let header: Vec<&str> = text.lines().take_while(|line| line.starts_with("--")).collect();
         if file.contains("/_") {
@@ -305,8 +353,7 @@ fn scripts_begin_with_their_signature() {
             assert!(name == "KEYS" || !body.contains(name) || !arguments.is_empty(), "{file} has no {name}");
             let used =
                 after(&body, name).filter_map(|rest| rest.strip_prefix('[')?.split(']').next()?.parse::<u32>().ok());
-            let named: BTreeSet<u32> =
-                described.split(|letter| !is_word(letter)).filter_map(|word| word.parse().ok()).collect();
+            let named = numbers(described);
             // What follows a `then` has numbers that depend on the call, but for the first of them.
             let next = named.last().filter(|_| described.contains("then ")).map(|last| last + 1);
             for number in used.collect::<BTreeSet<_>>() {
@@ -317,31 +364,62 @@ fn scripts_begin_with_their_signature() {
     }
 }
 
+/// The arguments of a call, in Lua or Rust, whose text begins behind its parenthesis.
+fn arguments(call: &str) -> Vec<String> {
+    let (mut depth, mut arguments) = (1, vec![String::new()]);
+    for letter in call.chars() {
+        match letter {
+            '(' | '{' | '[' => depth += 1,
+            ')' | '}' | ']' => depth -= 1,
+            ',' if depth == 1 => {
+                arguments.push(String::new());
+                continue;
+            }
+            _ => {}
+        }
+        if depth == 0 {
+            break;
+        }
+        arguments.last_mut().expect("one at least").push(letter);
+    }
+    arguments.iter().map(|argument| argument.trim().to_owned()).collect()
+}
+
+/// Whether a key is one of KEYS, whatever its place is reckoned from (`KEYS[i]`, `KEYS[READY + priority]`), or a name that
+/// stands for one, such as those that _keys.lua gives.
+fn is_handed_in(key: &str) -> bool {
+    let Some(place) = key.strip_prefix("KEYS[").and_then(|rest| rest.strip_suffix(']')) else {
+        let is_path = key.chars().all(|letter| is_word(letter) || letter == '.') && !key.contains("..");
+        return key == "unpack(KEYS)" || (is_path && key.parse::<f64>().is_err());
+    };
+    // The bracket that opens there must not close before the end: `KEYS[1] .. KEYS[2]` would be a new key.
+    let depths = place.chars().scan(0, |depth, letter| {
+        *depth += i32::from(letter == '[') - i32::from(letter == ']');
+        Some(*depth)
+    });
+    depths.min().unwrap_or_default() >= 0
+}
+
 #[test]
 fn no_script_builds_a_key() {
     // What comes before the keys, and whether all that follows are keys.
     const MANY_KEYS: [&str; 4] = ["'EXISTS'", "'UNLINK'", "'DEL'", "'MGET'"];
-    for (file, text) in files("src/leaderboard/lua", ".lua") {
+    for (file, text) in SCRIPTS.into_iter().flat_map(|folder| files(folder, ".lua")) {
         let body = code(&text, "--");
         for call in after(&body, "redis.call(") {
-            let (mut depth, mut arguments) = (1, vec![String::new()]);
-            for letter in call.chars() {
-                match letter {
-                    '(' | '{' | '[' => depth += 1,
-                    ')' | '}' | ']' => depth -= 1,
-                    ',' if depth == 1 => arguments.push(String::new()),
-                    _ => {}
+            let arguments = arguments(call);
+            let keys = match arguments[0].as_str() {
+                "'LMPOP'" => {
+                    let count: usize = arguments[1].parse().expect("a number of keys");
+                    arguments.get(2..2 + count).unwrap_or_else(|| panic!("{file}: LMPOP has not its {count} keys"))
                 }
-                if depth == 0 {
-                    break;
-                }
-                arguments.last_mut().expect("one at least").push(letter);
-            }
-            let many = MANY_KEYS.contains(&arguments[0].trim());
-            for key in arguments[1..].iter().map(|key| key.trim_matches([',', ' '])).take(if many { 99 } else { 1 }) {
-                let handed_in = (key.starts_with("KEYS[") && key.ends_with(']')) || key == "unpack(KEYS)";
-                let is_path = key.chars().all(|letter| is_word(letter) || letter == '.') && !key.contains("..");
-                assert!(handed_in || is_path, "{file} builds the key {key}");
+                // A channel is no key.
+                "'PUBLISH'" => &[],
+                many if MANY_KEYS.contains(&many) => &arguments[1..],
+                _ => &arguments[1..arguments.len().min(2)],
+            };
+            for key in keys {
+                assert!(is_handed_in(key), "{file} builds the key {key}");
             }
         }
     }
@@ -378,6 +456,14 @@ fn every_metric_is_documented() {
     metrics.redis_connected();
     metrics.redis_restarted();
     metrics.task_run("task", Duration::ZERO, false);
+    metrics.jobs_enqueued("queue", 1);
+    metrics.jobs_completed("queue", 1);
+    metrics.jobs_failed("queue", 1, 1);
+    metrics.jobs_removed(Removal { queue: "queue", state: "dead", reason: "age" }, 1);
+    metrics.job_waited("queue", Duration::ZERO);
+    metrics.job_ran("queue", Duration::ZERO);
+    metrics.queue_depth("queue", "ready", 1);
+    metrics.oldest_ready("queue", Duration::ZERO);
     let text = metrics.render().expect("text");
     let types: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
     let registered = read("src/metrics.rs").matches("registry.register").count();
@@ -396,19 +482,58 @@ fn every_metric_is_documented() {
 #[test]
 fn every_key_is_documented() {
     let document = read("docs/keys.md");
-    for kind in KEY_KINDS {
+    let line = read("src/queue/line.rs");
+    let (_, names) = line.split_once("const KEY_NAMES").expect("the names of a queue's keys");
+    let (_, names) = names.split_once('=').expect("their list");
+    let names: Vec<&str> = names.split(';').next().expect("its end").split('"').skip(1).step_by(2).collect();
+    assert!(names.contains(&"jobs") && names.contains(&"outbox"), "{names:?}");
+    for kind in KEY_KINDS.iter().chain(&names) {
         let named = document.split(':').any(|rest| rest.starts_with(kind) && !rest[kind.len()..].starts_with(is_word));
         assert!(named, "docs/keys.md does not know the kind {kind}");
+    }
+    // Scripts take the keys by their place in that list.
+    for (at, name) in names.iter().enumerate() {
+        let row = format!("| {} | `ranq:{{q:NAME}}:{name}` |", at + 1);
+        assert!(document.contains(&row), "docs/keys.md does not begin a row with {row}");
+    }
+    let bound = code(&read("src/queue/lua/_keys.lua"), "--");
+    for statement in bound.split("local ").filter(|statement| statement.contains("KEYS[")) {
+        let (locals, places) = statement.split_once('=').expect("names and keys");
+        let places =
+            after(places, "KEYS").filter_map(|rest| rest.strip_prefix('[')?.split(']').next()?.parse::<usize>().ok());
+        for (local, place) in locals.split(',').zip(places) {
+            assert_eq!(names[place - 1], local.trim().to_lowercase(), "KEYS[{place}] in _keys.lua");
+        }
     }
     // Where the code makes keys, their first words are the ones known here.
     let sources: String = files("src", ".rs").values().map(|text| code(text, "//")).collect();
     for maker in [".global(", ".tagged(", "key_of("] {
         for call in sources.split(maker).skip(1) {
-            let line = call.lines().next().unwrap_or_default();
-            let texts = line.split('"').skip(1).step_by(2);
+            let name = arguments(call).join(",");
+            let texts = name.split('"').skip(1).step_by(2);
             for kind in texts.filter_map(|text| text.split(':').next()).filter(|kind| !kind.contains('{')) {
                 assert!(KEY_KINDS.contains(&kind), "keys of the kind {kind} are not in the list");
             }
         }
+    }
+}
+
+#[test]
+fn every_setting_of_a_queue_is_documented() {
+    let document = read("README.md");
+    let all = QueueSettings { retention_count: Some(1), dead_retention_count: Some(1), ..QueueSettings::default() };
+    let settings = serde_json::to_value(all).expect("settings have a JSON");
+    for name in settings.as_object().expect("an object").keys() {
+        assert!(document.contains(&format!("| `{name}` |")), "README.md has no row for the queue setting `{name}`");
+    }
+}
+
+#[test]
+fn every_state_of_a_job_is_documented() {
+    let document = read("docs/job-states.md");
+    for state in State::ALL.map(State::name) {
+        let drawn = document.contains(&format!("{state} --> ")) || document.contains(&format!(" --> {state}"));
+        let explained = document.contains(&format!("| `{state}` |"));
+        assert!(drawn && explained, "docs/job-states.md does not draw and explain `{state}`");
     }
 }

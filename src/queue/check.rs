@@ -9,6 +9,8 @@ use crate::types::{JobId, Limit, QueueName};
 
 /// Jobs that one look checks.
 const IDS_A_LOOK: usize = 50;
+/// What lua/check.lua says of a ready job that it has not found.
+const NOT_IN_LIST: &str = "is ready and in no LIST";
 /// How often a job is looked at again before it counts as a fault: a job on its way from one state to the next is none.
 const LOOKS: usize = 3;
 
@@ -64,9 +66,10 @@ impl Queues {
             .into_iter()
             .map(|id| JobId::try_from(id).map_err(|_| Error::Internal(format!("an id of `{name}` is none"))))
             .collect::<Result<_>>()?;
+        let ready = self.all_ready(name).await?;
         let mut faults = Vec::new();
         for chunk in ids.chunks(IDS_A_LOOK) {
-            faults.extend(self.check_some(name, chunk).await?);
+            faults.extend(self.check_some(name, chunk, &ready).await?);
         }
         let figures = self.get(name).await?.figures;
         if figures.count(State::Ready) > figures.counts.iter().sum()
@@ -77,14 +80,33 @@ impl Queues {
         Ok(CheckReport { queue: name.clone(), jobs: ids.len() as u64, faults })
     }
 
-    async fn check_some(&self, name: &QueueName, ids: &[JobId]) -> Result<Vec<Fault>> {
-        let mut found = self.store.check(name, ids).await?;
-        for _ in 1..LOOKS {
+    /// What stands in the ready LISTs.
+    async fn all_ready(&self, name: &QueueName) -> Result<HashSet<String>> {
+        let mut ready = HashSet::new();
+        for priority in 0..10 {
+            let mut from = 0;
+            loop {
+                let page = self.store.ready_ids(name, priority, from).await?;
+                if page.is_empty() {
+                    break;
+                }
+                from += page.len() as u64;
+                ready.extend(page);
+            }
+        }
+        Ok(ready)
+    }
+
+    async fn check_some(&self, name: &QueueName, ids: &[JobId], ready: &HashSet<String>) -> Result<Vec<Fault>> {
+        let mut found = self.store.check(name, ids, false).await?;
+        // Only those that were not seen in the LISTs are searched for.
+        found.retain(|(id, text)| !(text == NOT_IN_LIST && ready.contains(id)));
+        for _ in 0..LOOKS {
             if found.is_empty() {
                 break;
             }
             let suspects: Vec<JobId> = found.iter().filter_map(|(id, _)| JobId::try_from(id.clone()).ok()).collect();
-            found = self.store.check(name, &suspects).await?;
+            found = self.store.check(name, &suspects, true).await?;
         }
         Ok(found.into_iter().map(|(job, text)| Fault { job, text }).collect())
     }

@@ -63,7 +63,7 @@ impl LeaseGuard {
         self.0.clear();
     }
 
-    fn keep(&mut self, releaser: Releaser, queue: &Arc<Queue>, jobs: &[Job]) {
+    pub(super) fn keep(&mut self, releaser: Releaser, queue: &Arc<Queue>, jobs: &[Job]) {
         let leases: Vec<_> = jobs.iter().filter_map(|job| Some((job.id.clone(), job.lease.clone()?))).collect();
         if !leases.is_empty() {
             self.0.push((releaser, Arc::clone(queue), leases));
@@ -191,9 +191,11 @@ impl Queues {
             if let Some(room_in) = result.room_in_ms.map(Duration::from_millis) {
                 looked.room_in = Some(looked.room_in.map_or(room_in, |known| known.min(room_in)));
             }
-            if !replayed {
-                looked.guard.keep(self.merger().releaser(), &queue, &result.jobs);
+            // Without a key the merger has seen to it.
+            if once.is_some() && !replayed {
+                result.guard.keep(self.merger().releaser(), &queue, &result.jobs);
             }
+            looked.guard.0.append(&mut result.guard.0);
             looked.jobs.append(&mut result.jobs);
         }
         Ok(looked)
@@ -220,7 +222,7 @@ impl Queues {
                         self.store.note_worker(name, worker).await?;
                     }
                     if look == Look::BeforeWaiting {
-                        self.store.watch(name, "waiters").await?;
+                        self.watch(name, "waiters").await?;
                     }
                     return Ok(None);
                 }
@@ -270,6 +272,14 @@ impl Queues {
             }
         }
         Err(changing(name))
+    }
+
+    /// Makes known that somebody waits. On a server that is full nobody is told, and the waiters look now and then.
+    pub(super) async fn watch(&self, name: &QueueName, key: &str) -> Result<()> {
+        match self.store.watch(name, key).await {
+            Err(Error::StoreUnavailable(_)) => Ok(()),
+            watched => watched,
+        }
     }
 
     /// Whether it is time to note that a worker was seen.

@@ -56,7 +56,8 @@ impl Merger {
     /// Starts the task. Must be called inside a tokio runtime.
     pub(super) fn start(store: QueueStore, counts: Counts) -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        Self { task: tokio::spawn(run(store, counts, receiver)), sender }
+        let releaser = Releaser(sender.downgrade());
+        Self { task: tokio::spawn(run(store, counts, releaser, receiver)), sender }
     }
 
     /// Adds a job together with those that wait; gives the time, and what became of it.
@@ -79,7 +80,7 @@ impl Merger {
 
     /// What gives leases back that nobody gets.
     pub(super) fn releaser(&self) -> Releaser {
-        Releaser(self.sender.clone())
+        Releaser(self.sender.downgrade())
     }
 }
 
@@ -91,18 +92,19 @@ impl Drop for Merger {
 
 /// Gives leases back.
 #[derive(Clone)]
-pub(super) struct Releaser(mpsc::Sender<Waiting>);
+pub(super) struct Releaser(mpsc::WeakSender<Waiting>);
 
 impl Releaser {
     /// Gives leases back soon. Where even that cannot be done they run out by themselves.
     pub(super) fn release(&self, queue: &Arc<Queue>, leases: Vec<(JobId, LeaseToken)>) {
-        if self.0.try_send(Waiting::Release(Arc::clone(queue), leases)).is_err() {
+        let waiting = Waiting::Release(Arc::clone(queue), leases);
+        if !self.0.upgrade().is_some_and(|sender| sender.try_send(waiting).is_ok()) {
             debug!(queue.name = %queue.name, "leases of `{}` are left to run out", queue.name);
         }
     }
 }
 
-async fn run(store: QueueStore, counts: Counts, mut receiver: mpsc::Receiver<Waiting>) {
+async fn run(store: QueueStore, counts: Counts, releaser: Releaser, mut receiver: mpsc::Receiver<Waiting>) {
     let mut arrived = Vec::with_capacity(ROUND);
     let mut calls = FuturesUnordered::new();
     loop {
@@ -114,11 +116,14 @@ async fn run(store: QueueStore, counts: Counts, mut receiver: mpsc::Receiver<Wai
                 if count == 0 {
                     return;
                 }
-                calls.extend(rounds(arrived.drain(..)).into_iter().map(|round| make(&store, &counts, round)));
+                calls.extend(rounds(arrived.drain(..)).into_iter().map(|round| make(&store, &counts, &releaser, round)));
             }
         }
     }
 }
+
+/// Payload bytes that one script call adds.
+const CHUNK_BYTES: usize = 1024 * 1024;
 
 enum Round {
     Enqueue(Vec<Enqueue>),
@@ -128,6 +133,11 @@ enum Round {
 
 fn same(one: &Arc<Queue>, other: &Arc<Queue>) -> bool {
     Arc::ptr_eq(one, other)
+}
+
+fn fits_in(jobs: &[Enqueue], new: &Enqueue) -> bool {
+    let bytes: usize = jobs.iter().map(|job| job.job.tail.len()).sum();
+    jobs.len() < CHUNK && same(&jobs[0].queue, &new.queue) && bytes + new.job.tail.len() <= CHUNK_BYTES
 }
 
 fn weight(call: &Call) -> usize {
@@ -141,7 +151,7 @@ fn rounds(arrived: impl Iterator<Item = Waiting>) -> Vec<Round> {
         match waiting {
             Waiting::Enqueue(new) => {
                 let fitting = rounds.iter_mut().find_map(|round| match round {
-                    Round::Enqueue(jobs) if jobs.len() < CHUNK && same(&jobs[0].queue, &new.queue) => Some(jobs),
+                    Round::Enqueue(jobs) if fits_in(jobs, &new) => Some(jobs),
                     Round::Enqueue(_) | Round::Work(_) | Round::Release(..) => None,
                 });
                 match fitting {
@@ -169,10 +179,10 @@ fn rounds(arrived: impl Iterator<Item = Waiting>) -> Vec<Round> {
     rounds
 }
 
-async fn make(store: &QueueStore, counts: &Counts, round: Round) {
+async fn make(store: &QueueStore, counts: &Counts, releaser: &Releaser, round: Round) {
     match round {
         Round::Enqueue(jobs) => enqueue(store, counts, jobs).await,
-        Round::Work(calls) => work(store, counts, calls).await,
+        Round::Work(calls) => work(store, counts, releaser, calls).await,
         Round::Release(queue, leases) => release(store, &queue, &leases).await,
     }
 }
@@ -194,21 +204,16 @@ async fn enqueue(store: &QueueStore, counts: &Counts, round: Vec<Enqueue>) {
     }
 }
 
-async fn work(store: &QueueStore, counts: &Counts, round: Vec<Work>) {
+async fn work(store: &QueueStore, counts: &Counts, releaser: &Releaser, round: Vec<Work>) {
     let Some(queue) = round.first().map(|first| Arc::clone(&first.queue)) else { return };
     let (calls, answers): (Vec<Call>, Vec<_>) = round.into_iter().map(|work| (work.call, work.answer)).unzip();
     match store.dequeue(&queue, &calls, None).await {
         Ok(Versioned::Current(answered)) => {
             counts.worked(&queue.name, &answered.answer);
-            let mut unclaimed = Vec::new();
-            for (answer, result) in answers.into_iter().zip(answered.answer.results) {
-                if let Err(Ok(Versioned::Current(result))) = answer.send(Ok(Versioned::Current(result))) {
-                    let leases = result.jobs.into_iter().filter_map(|job| Some((job.id, job.lease?)));
-                    unclaimed.extend(leases);
-                }
-            }
-            if !unclaimed.is_empty() {
-                release(store, &queue, &unclaimed).await;
+            for (answer, mut result) in answers.into_iter().zip(answered.answer.results) {
+                // Where the caller has gone, or goes before it looks, what it would have had goes back.
+                result.guard.keep(releaser.clone(), &queue, &result.jobs);
+                let _ = answer.send(Ok(Versioned::Current(result)));
             }
         }
         Ok(Versioned::Stale) => answers.into_iter().for_each(|answer| drop(answer.send(Ok(Versioned::Stale)))),

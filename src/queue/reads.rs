@@ -104,7 +104,7 @@ impl Queues {
             // Registered before the look: an end that comes between the two would be missed otherwise.
             let waiting = (!wait.is_zero()).then(|| self.waiters.on(&[finished_topic(name.as_str(), id.as_str())]));
             if waiting.is_some() {
-                self.store.watch(name, "watchers").await?;
+                self.watch(name, "watchers").await?;
             }
             let job = self.store.job(name, id).await?;
             let job = job.ok_or_else(|| Error::NoJob { queue: name.clone(), job: id.clone() })?;

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
+use tracing::debug;
 
 use super::store::Versioned;
-use super::{Queues, finished_topic, line, ready_topic};
+use super::{Queues, State, finished_topic, line, ready_topic};
 use crate::db::Subscriber;
 use crate::error::{Error, Result};
 use crate::task::{Again, Report, Task};
@@ -67,6 +68,9 @@ impl Tend {
         }
         let mut known = self.known();
         known.due.retain(|name, _| names.binary_search(name).is_ok());
+        for gone in known.names.iter().filter(|name| names.binary_search(name).is_err()) {
+            self.queues.counts.0.queue_gone(gone.as_str(), &State::ALL.map(State::name));
+        }
         known.names = names;
         known.listed_at = Some(Instant::now());
         Ok(())
@@ -115,7 +119,13 @@ impl Tend {
         let now = i64::try_from(tended.now).unwrap_or(i64::MAX);
         let mut done = tended.failed + tended.cancelled + tended.removed.iter().sum::<u64>();
         for (schedule, due, stored) in &tended.ticks {
-            done += u64::from(self.queues.tick(&queue, schedule, *due, stored, now).await?);
+            match self.queues.tick(&queue, schedule, *due, stored, now).await {
+                Ok(made) => done += u64::from(made),
+                // One schedule must not keep the others waiting; it is tried again at the next look.
+                Err(error) => {
+                    debug!(queue.name = %name, schedule.name = schedule, "a tick of `{schedule}` failed: {error}")
+                }
+            }
         }
         if tended.sending > 0 {
             done += self.queues.finish_sending(&queue, tended.now).await?;
@@ -134,17 +144,17 @@ impl Task for Tend {
         let names = self.to_look_at();
         let looks = stream::iter(&names).map(|name| self.tend(name)).buffer_unordered(AT_ONCE);
         let results: Vec<Result<(u64, bool)>> = looks.collect().await;
-        let (mut done, mut more, mut failure) = (0, false, None);
+        let (mut done, mut more, mut failure, mut succeeded) = (0, false, None, names.is_empty());
         for result in results {
             match result {
-                Ok((did, again)) => (done, more) = (done + did, more | again),
+                Ok((did, again)) => (done, more, succeeded) = (done + did, more | again, true),
                 // One queue must not keep the others waiting.
                 Err(error) => failure = Some(error),
             }
         }
         match failure {
-            Some(error) => Err(error),
-            None => Ok(Report { done, again: if more { Again::Now } else { Again::AfterTick } }),
+            Some(error) if !succeeded => Err(error),
+            Some(_) | None => Ok(Report { done, again: if more { Again::Now } else { Again::AfterTick } }),
         }
     }
 }

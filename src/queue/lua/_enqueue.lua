@@ -20,6 +20,7 @@ local function remove_waiting(id, job)
   free_slot(job)
   if has(job, EXPIRES) then redis.call('ZREM', EXPIRING, id) end
   redis.call('HDEL', JOBS, id)
+  finished[#finished + 1] = id
 end
 
 -- What the options of a job (packed by the service) ask for beyond the plain: gives a duplicate's id and record, or the time to

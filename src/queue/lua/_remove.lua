@@ -9,6 +9,7 @@ local function forget(id, job)
   free_slot(job)
   if has(job, EXPIRES) and job[ATTEMPT] == 0 then redis.call('ZREM', EXPIRING, id) end
   redis.call('HDEL', JOBS, id)
+  finished[#finished + 1] = id
 end
 
 local function remove_from(set, ids)

@@ -1,6 +1,6 @@
 -- Looks whether jobs are in exactly one place.
 --   KEYS  1 to 30 the keys of the queue
---   ARGV  1 now µs ('' = server time)  2 ''  3 no settings  4 '', then ids
+--   ARGV  1 now µs ('' = server time)  2 ''  3 no settings  4 1 to search LISTs, then ids
 --   Gives { 'ok', for each fault: id, what is wrong }.
 local places = { [IS_SCHEDULED] = SCHEDULED, [IS_ACTIVE] = LEASED, [IS_COMPLETED] = COMPLETED, [IS_DEAD] = DEAD,
   [IS_CANCELLED] = CANCELLED }
@@ -18,7 +18,7 @@ local function check_ready(id, job)
     local member = key .. '\0' .. (9 - job[PRIORITY]) .. (job[PLACE] or '') .. id
     if not redis.call('ZSCORE', LINES, member) then fault(id, 'is ready and not in the line of its key') end
   elseif not redis.call('ZSCORE', PARKED, '\1' .. job[PRIORITY] .. id) and
-    not redis.call('LPOS', KEYS[READY + job[PRIORITY]], id) then
+    not (ARGV[4] == '1' and redis.call('LPOS', KEYS[READY + job[PRIORITY]], id)) then
     fault(id, 'is ready and in no LIST')
   end
 end

@@ -14,5 +14,6 @@ for i = 5, #ARGV, 5 do
   answer[#answer + 1] = result
 end
 count('e', added)
+tell_watchers()
 wake()
 return keep_answer(answer)

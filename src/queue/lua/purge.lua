@@ -7,7 +7,9 @@ if redis.call('HGET', QUEUE, 'version') ~= ARGV[2] then return { 'stale' } end
 local which, most = tonumber(ARGV[5]), tonumber(ARGV[6])
 if which ~= READY then
   local ids = redis.call('ZRANGE', KEYS[which], 0, most - 1)
-  return { 'ok', remove_from(KEYS[which], ids), #ids == most and 1 or 0 }
+  local removed = remove_from(KEYS[which], ids)
+  tell_watchers()
+  return { 'ok', removed, #ids == most and 1 or 0 }
 end
 -- The lines of keys first: turns without jobs do no harm.
 local members = redis.call('ZRANGE', LINES, 0, most - 1)
@@ -16,6 +18,7 @@ for _, member in ipairs(members) do
   redis.call('ZREM', LINES, member)
   forget(id, open(redis.call('HGET', JOBS, id)))
 end
+tell_watchers()
 if #members > 0 then return { 'ok', #members, 1 } end
 local deleted = 0
 local popped = redis.call('LMPOP', 10, KEYS[30], KEYS[29], KEYS[28], KEYS[27], KEYS[26], KEYS[25], KEYS[24], KEYS[23], KEYS[22],
@@ -46,4 +49,5 @@ for _, id in ipairs(popped[2]) do
     deleted = deleted + 1
   end
 end
+tell_watchers()
 return { 'ok', deleted, 1 }

@@ -16,6 +16,10 @@ for i = #ARGV - 1, 5, -2 do
       local _, _, _, _, expires = cmsgpack.unpack(job[TAIL])
       redis.call('ZADD', EXPIRING, job[ENQUEUED_AT] + expires, id)
     end
+    if has(job, HAS_UNIQUE) and job[ATTEMPT] == 0 then
+      local key, until_what = cmsgpack.unpack(job[TAIL])
+      if until_what == 2 then redis.call('HSETNX', UNIQUE, key, id) end
+    end
     if key_max ~= 1 or job[ATTEMPT] == 0 then free_slot(job) end
     enter_line(id, job, 'LPUSH')
     redis.call('HSET', JOBS, id, seal(job))

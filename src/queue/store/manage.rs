@@ -13,6 +13,8 @@ use crate::types::{JobId, QueueName};
 
 /// What scripts call the place of what is ready.
 const READY: u64 = 21;
+/// Ids of a LIST that are read at once.
+const READY_PAGE: u64 = 1000;
 
 /// How a queue stands.
 #[derive(Debug, Clone, Default)]
@@ -322,8 +324,16 @@ impl QueueStore {
     }
 
     /// Looks at jobs one by one: what is wrong with each of these ids, if anything.
-    pub(in crate::queue) async fn check(&self, name: &QueueName, ids: &[JobId]) -> Result<Vec<(String, String)>> {
-        let mut call = self.plain_call(&CHECK, name);
+    /// With `search`, ready ones are looked for in their LISTs, which takes as long as those are.
+    pub(in crate::queue) async fn check(
+        &self,
+        name: &QueueName,
+        ids: &[JobId],
+        search: bool,
+    ) -> Result<Vec<(String, String)>> {
+        let keys = Keys::of(self.keyspace(), name);
+        let call = CHECK.keys(keys.all()).arg(self.clock.to_argument()).arg("").arg("");
+        let mut call = call.arg(if search { "1" } else { "" });
         for id in ids {
             call = call.arg(id.as_str());
         }
@@ -334,6 +344,19 @@ impl QueueStore {
             faults.push((reply.text()?, reply.text()?));
         }
         Ok(faults)
+    }
+
+    /// A page of what stands in the ready LIST of a priority.
+    pub(in crate::queue) async fn ready_ids(&self, name: &QueueName, priority: u8, from: u64) -> Result<Vec<String>> {
+        let keys = Keys::of(self.keyspace(), name);
+        let mut command = redis::cmd("LRANGE");
+        command.arg(keys.ready(priority)).arg(from).arg(from + READY_PAGE - 1);
+        let mut reply = Reply::of(self.db.run(&command, "ready_ids", crate::db::Effect::Read).await?)?;
+        let mut ids = Vec::new();
+        while !reply.is_empty() {
+            ids.push(reply.text()?);
+        }
+        Ok(ids)
     }
 
     /// Every id that any key of a queue names, a page at a time: `key` is one of the ZSETs or HASHes of jobs.

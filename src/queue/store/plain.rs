@@ -134,5 +134,5 @@ fn read_plain(queue: &Queue, caller: &Call, settled: &mut Reply, jobs: &mut Repl
         let id = jobs.text()?;
         leased.push(record::read(&queue.name, id, &jobs.bytes()?, true)?);
     }
-    Ok(CallResult { acks, jobs: leased, room_in_ms: None })
+    Ok(CallResult { acks, jobs: leased, ..CallResult::default() })
 }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::db::{Effect, Reply};
 use crate::error::{Error, Result};
+use crate::queue::dequeue::LeaseGuard;
 use crate::queue::job::{Ack, Job};
 use crate::queue::line::{Keys, Queue};
 use crate::types::{JobId, LeaseToken, QueueName, Raw, WorkerName};
@@ -64,7 +65,10 @@ pub(in crate::queue) enum Settled {
 }
 
 /// What a caller of a dequeue gets.
+#[derive(Default)]
 pub(in crate::queue) struct CallResult {
+    /// Gives the leases back where nobody takes them.
+    pub(in crate::queue) guard: LeaseGuard,
     pub(in crate::queue) acks: Vec<Settled>,
     pub(in crate::queue) jobs: Vec<Job>,
     /// After how many milliseconds a limit of the queue has room again.
@@ -332,5 +336,5 @@ fn read_result(queue: &QueueName, acks: &[Ack], mut reply: Reply) -> Result<Call
         let id = list.text()?;
         jobs.push(record::read(queue, id, &list.bytes()?, true)?);
     }
-    Ok(CallResult { acks: settled, jobs, room_in_ms: reply.place()? })
+    Ok(CallResult { acks: settled, jobs, room_in_ms: reply.place()?, ..CallResult::default() })
 }
