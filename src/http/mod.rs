@@ -6,6 +6,7 @@ mod headers;
 mod jobs;
 mod json;
 mod leaderboards;
+mod leases;
 mod members;
 mod observe;
 pub mod openapi;
@@ -60,10 +61,10 @@ fn routes(service: &mut ServiceConfig) {
         .service(scores::submit_score)
         .service(work::dequeue_jobs)
         .service(jobs::enqueue_job)
-        .service(work::ack_job)
-        .service(work::nack_job)
-        .service(work::extend_lease)
-        .service(work::ack_jobs)
+        .service(leases::ack_job)
+        .service(leases::nack_job)
+        .service(leases::extend_lease)
+        .service(leases::ack_jobs)
         .service(work::dequeue_several)
         .service(rankings::get_rankings)
         .service(members::get_member)

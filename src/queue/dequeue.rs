@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::job::{Ack, Job};
-use super::merge::Releaser;
+use super::merge::{CHUNK, Releaser};
 use super::store::{Answered, Call, CallResult, Once, Settled, Versioned};
 use super::{MOST_TRIES, Queue, Queues, changing, ready_topic, record};
 use crate::error::{Error, Result};
@@ -103,9 +103,10 @@ impl Queues {
     pub async fn dequeue(&self, request: &Dequeue, once: Option<&Once>) -> Result<Answered<Dequeued>> {
         let until = Instant::now() + request.wait;
         let (order, first_call) = self.known_order(request, once).await?;
-        let mut acks = Acks::of(&request.acks);
+        let (mut acked, last) = self.settle_beforehand(request, once).await?;
+        let mut acks = Acks::of(last);
         let looked = self.look(request, &order, Some(&mut acks), Look::Once, once).await?;
-        let acked = acks.outcome();
+        acked.extend(acks.outcome());
         let finish = |looked: Looked| Answered {
             answer: Dequeued { jobs: looked.jobs, acked, guard: looked.guard },
             replayed: looked.replayed,
@@ -134,6 +135,33 @@ impl Queues {
                 () = tokio::time::sleep_until(look_again.into()) => {}
             }
         }
+    }
+
+    /// Settles what is more than goes into one call; gives the outcomes, and the acks that are left.
+    async fn settle_beforehand<'a>(
+        &self,
+        request: &'a Dequeue,
+        once: Option<&Once>,
+    ) -> Result<(Vec<(JobId, Result<()>)>, &'a [Ack])> {
+        let (first, last) = match (&request.queues[..], once) {
+            ([_], None) => request.acks.split_at(request.acks.len().saturating_sub(CHUNK)),
+            _ => (&[][..], &request.acks[..]),
+        };
+        let mut outcomes = Vec::with_capacity(request.acks.len());
+        for chunk in first.chunks(CHUNK) {
+            let Some(name) = request.queues.first() else { break };
+            match self.settle(name, chunk.to_vec(), false, None).await {
+                Ok(settled) => {
+                    let settled = settled.answer.into_iter().zip(chunk);
+                    outcomes.extend(settled.map(|(how, ack)| (ack.id.clone(), how.into_result(name, ack.id.clone()))));
+                }
+                Err(Error::NoQueue(_)) => {
+                    outcomes.extend(chunk.iter().map(|ack| (ack.id.clone(), Err(Error::LeaseLost(ack.id.clone())))));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((outcomes, last))
     }
 
     /// The queues in the order in which to look at them, and whether this is the first call with its key: where it is not, only

@@ -166,8 +166,7 @@ impl Queues {
         }
         let after = if let ListPlace::After(after) = place { Some(after) } else { None };
         // One more tells whether there is more.
-        let mut found = self.store.list(name, state, after.as_ref(), most as u64 + 1).await?;
-        let more = found.len() > most;
+        let (mut found, more) = self.store.list(name, state, after.as_ref(), most as u64 + 1).await?;
         found.truncate(most);
         let last = found.last().map(|(place, _)| ListPlace::After(place.clone()));
         let next = last.filter(|_| more).unwrap_or(ListPlace::End);

@@ -68,7 +68,7 @@ script!(PROGRESS, "progress", Free,);
 script!(SEND, "send", Store,);
 script!(RECEIVE, "receive", Store, JOB, LINE, FINISH, DUE, ADD);
 script!(SENT, "sent", Free, JOB);
-script!(PURGE, "purge", Free, JOB, LINE, FINISH, REMOVE);
+script!(PURGE, "purge", Free, JOB, LINE, FINISH, DUE, REMOVE);
 script!(READ, "read", Read, JOB, FIGURES);
 script!(TEND, "tend", Free, JOB, LINE, FINISH, DUE, REMOVE, FIGURES);
 script!(TICK, "tick", Store, JOB, LINE, FINISH, DUE, ADD);

@@ -196,7 +196,7 @@ impl Queues {
         Ok(Answered { answer: answer.collect(), replayed })
     }
 
-    async fn settle(
+    pub(super) async fn settle(
         &self,
         name: &QueueName,
         acks: Vec<Ack>,

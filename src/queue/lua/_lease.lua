@@ -31,9 +31,13 @@ end
 local function lease_jobs(wanted, lease_ms, worker, token)
   local jobs, deadlines, taken, pops = {}, {}, {}, POPS
   local has_ghosts = redis.call('EXISTS', KEYED) == 1
-  while #jobs < 2 * wanted and pops > 0 do
+  local bytes = 0
+  -- A few first: large ones come in smaller numbers than are wanted, so that no call takes long.
+  while #jobs < 2 * wanted and pops > 0 and bytes < 1048576 do
+    local open_wants = wanted - #jobs / 2
+    local step = #jobs > 0 and bytes < 2048 * #jobs and open_wants or math.min(open_wants, 4)
     local popped = redis.call('LMPOP', 10, KEYS[30], KEYS[29], KEYS[28], KEYS[27], KEYS[26], KEYS[25], KEYS[24], KEYS[23],
-      KEYS[22], KEYS[21], 'LEFT', 'COUNT', math.min(wanted - #jobs / 2, pops))
+      KEYS[22], KEYS[21], 'LEFT', 'COUNT', math.min(step, pops))
     if not popped then break end
     local priority, line = tonumber(string.sub(popped[1], -1)), popped[2]
     local found = redis.call('HMGET', JOBS, unpack(line))
@@ -53,6 +57,7 @@ local function lease_jobs(wanted, lease_ms, worker, token)
       local started = record and not taken[id] and start(id, record, priority, lease_ms, worker, token .. #jobs)
       if started then
         taken[id] = true
+        bytes = bytes + #started
         jobs[#jobs + 1], jobs[#jobs + 2] = id, started
         deadlines[#jobs - 1], deadlines[#jobs] = now + lease_ms, id
       end

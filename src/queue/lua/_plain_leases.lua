@@ -2,10 +2,12 @@
 
 -- Takes up to `wanted` ready jobs. Where one is not plain all go back, and it gives false.
 local function take_plain(wanted, taken, records)
-  local popped = {}
-  while #taken < wanted do
+  local popped, bytes = {}, 0
+  -- A few first: large ones come in smaller numbers than are wanted, so that no call takes long.
+  while #taken < wanted and bytes < 1048576 do
+    local step = #taken > 0 and bytes < 4096 * #taken and wanted - #taken or math.min(wanted - #taken, 4)
     local list = redis.call('LMPOP', 10, KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18], KEYS[19],
-      KEYS[20], 'LEFT', 'COUNT', wanted - #taken)
+      KEYS[20], 'LEFT', 'COUNT', step)
     if not list then return true end
     popped[#popped + 1] = list
     local priority, found = tonumber(string.sub(list[1], -1)), redis.call('HMGET', KEYS[2], unpack(list[2]))
@@ -25,6 +27,7 @@ local function take_plain(wanted, taken, records)
       end
       if state == 2 and of == priority then
         taken[#taken + 1], records[#records + 1] = id, record
+        bytes = bytes + #record
       end
     end
   end

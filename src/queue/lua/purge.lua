@@ -5,21 +5,27 @@
 --   Gives { 'stale' } | { 'ok', deleted, 1 if there is more }.
 if redis.call('HGET', QUEUE, 'version') ~= ARGV[2] then return { 'stale' } end
 local which, most = tonumber(ARGV[5]), tonumber(ARGV[6])
+
+local function ended(deleted, more)
+  tell_watchers()
+  wake()
+  return { 'ok', deleted, more }
+end
+
 if which ~= READY then
   local ids = redis.call('ZRANGE', KEYS[which], 0, most - 1)
   local removed = remove_from(KEYS[which], ids)
-  tell_watchers()
-  return { 'ok', removed, #ids == most and 1 or 0 }
+  return ended(removed, #ids == most and 1 or 0)
 end
--- The lines of keys first: turns without jobs do no harm.
+-- The lines of keys first.
 local members = redis.call('ZRANGE', LINES, 0, most - 1)
 for _, member in ipairs(members) do
   local id = string.sub(member, string.find(member, '\0', 1, true) + 22)
-  redis.call('ZREM', LINES, member)
-  forget(id, open(redis.call('HGET', JOBS, id)))
+  local job = open(redis.call('HGET', JOBS, id))
+  take_turn_away(id, job)
+  forget(id, job)
 end
-tell_watchers()
-if #members > 0 then return { 'ok', #members, 1 } end
+if #members > 0 then return ended(#members, 1) end
 local deleted = 0
 local popped = redis.call('LMPOP', 10, KEYS[30], KEYS[29], KEYS[28], KEYS[27], KEYS[26], KEYS[25], KEYS[24], KEYS[23], KEYS[22],
   KEYS[21], 'LEFT', 'COUNT', most)
@@ -35,7 +41,7 @@ if not popped then
       end
     end
   end
-  return { 'ok', deleted, 0 }
+  return ended(deleted, 0)
 end
 local priority = tonumber(string.sub(popped[1], -1))
 for _, id in ipairs(popped[2]) do
@@ -49,5 +55,4 @@ for _, id in ipairs(popped[2]) do
     deleted = deleted + 1
   end
 end
-tell_watchers()
-return { 'ok', deleted, 1 }
+return ended(deleted, 1)

@@ -255,26 +255,27 @@ impl QueueStore {
         Ok(found)
     }
 
-    /// Jobs of a state other than ready, after a place.
+    /// Some jobs of a state other than ready, after a place, and whether there may be more.
     pub(in crate::queue) async fn list(
         &self,
         name: &QueueName,
         state: State,
         after: Option<&ScorePlace>,
         most: u64,
-    ) -> Result<Vec<(ScorePlace, Job)>> {
+    ) -> Result<(Vec<(ScorePlace, Job)>, bool)> {
         let set = if state == State::Active { "leased" } else { state.name() };
         let (score, id) = after.map_or(("", ""), |place| (&place.score, &place.id));
         let call = self.plain_call(&LIST, name).number(Keys::place(set)).number(most).arg(score).arg(id);
         let mut reply = Reply::of(call.run(&self.db).await?)?;
         reply.text()?;
+        let more = reply.count()? == 1;
         let mut jobs = Vec::new();
         while !reply.is_empty() {
             let (id, score, record) = (reply.text()?, reply.text()?, reply.bytes()?);
             let job = record::read(name, id.clone(), &record, false)?;
             jobs.push((ScorePlace { score, id }, job));
         }
-        Ok(jobs)
+        Ok((jobs, more))
     }
 
     /// Ready jobs after a place, and the place to go on at.
