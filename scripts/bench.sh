@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The micro-benchmarks, then a load on a service of its own. With --quick, only as long as it takes to see that both run.
+# The micro-benchmarks, then loads on services of their own. With --quick, only as long as it takes to see that all run.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/common.sh"
@@ -7,14 +7,22 @@ set -euo pipefail
 case ${1:-} in
     --quick)
         cargo bench --locked --bench pure -- --quick
-        load=(--seconds 1 --entries 1000)
+        seconds=1 entries=1000 connections=16 wake=100 idle=500 hold=1 jobs=20000
         ;;
     '')
         cargo bench --locked --bench pure
-        load=(--seconds 5)
+        seconds=5 entries=10000 connections='16 64' wake=1000 idle=10000 hold=20 jobs=1000000
         ;;
     *) fail "what is '$1'?" ;;
 esac
-# The variable is the service's, so it is read inside.
-# shellcheck disable=SC2016
-scripts/with-service.sh bash -c '"$0" bench --url "$RANQ_URL" "$@"' "$TARGET/release/ranq" "${load[@]}"
+
+load() { scripts/with-service.sh scripts/load.sh "$@"; }
+
+load --seconds "$seconds" --entries "$entries"
+for number in $connections; do
+    load --seconds "$seconds" --connections "$number" --workloads enqueue,enqueue-batch,jobs,jobs-next,jobs-batch
+done
+load --seconds "$seconds" --workloads wake --waiters "$wake"
+# Memory is told of services that have done nothing else before.
+load --seconds "$hold" --connections 1 --workloads idle --waiters "$idle"
+JOBS=$jobs load --seconds 1 --connections 1 --workloads fill --jobs "$jobs" --keep

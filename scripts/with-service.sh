@@ -3,7 +3,8 @@
 #
 #   scripts/with-service.sh COMMAND [ARGUMENT...]
 #
-# The command finds it by RANQ_URL, RANQ_LISTEN and RANQ_ADMIN_TOKEN. The service is stopped afterwards, whatever
+# The command finds it by RANQ_URL, RANQ_LISTEN and RANQ_ADMIN_TOKEN, its process by SERVICE_PID, and the socket of its
+# Redis by REDIS_SOCKET. The service is stopped afterwards, whatever
 # happened. Fails when the command fails, and when the service panics or does not stop cleanly.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
@@ -50,7 +51,7 @@ for _ in $(seq 100); do
     sleep 0.1
 done
 [ -n "$RANQ_LISTEN" ] || fail "the service did not say where it listens"
-export RANQ_LISTEN RANQ_URL=http://$RANQ_LISTEN
+export RANQ_LISTEN RANQ_URL=http://$RANQ_LISTEN SERVICE_PID=$pid REDIS_SOCKET=$work/data/redis/redis.sock
 "$TARGET/release/ranq" healthcheck
 
 "$@"

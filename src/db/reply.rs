@@ -30,7 +30,7 @@ impl Reply {
     /// # Errors
     ///
     /// `Internal` where the answer is of another form.
-    pub fn next(&mut self) -> Result<Value> {
+    pub fn value(&mut self) -> Result<Value> {
         self.0.next().ok_or_else(|| Error::Internal("a script's answer is too short".to_owned()))
     }
 
@@ -40,7 +40,7 @@ impl Reply {
     ///
     /// `Internal` where the answer is of another form.
     pub fn list(&mut self) -> Result<Self> {
-        Self::of(self.next()?)
+        Self::of(self.value()?)
     }
 
     /// The next value as bytes.
@@ -49,7 +49,7 @@ impl Reply {
     ///
     /// `Internal` where the answer is of another form.
     pub fn bytes(&mut self) -> Result<Vec<u8>> {
-        match self.next()? {
+        match self.value()? {
             Value::BulkString(bytes) => Ok(bytes),
             Value::SimpleString(text) => Ok(text.into_bytes()),
             Value::Int(number) => Ok(number.to_string().into_bytes()),
@@ -72,7 +72,7 @@ impl Reply {
     ///
     /// `Internal` where the answer is of another form.
     pub fn integer(&mut self) -> Result<i64> {
-        match self.next()? {
+        match self.value()? {
             Value::Int(number) => Ok(number),
             Value::BulkString(bytes) => std::str::from_utf8(&bytes)
                 .ok()

@@ -174,7 +174,7 @@ impl EnqueueJob {
     security(("token" = ["jobs:enqueue"])),
     params(OfQueue, ("Idempotency-Key" = Option<String>, Header, description = "Makes the request count once.",
         min_length = 1, max_length = 128, pattern = "^[!-~]+$", nullable = false)),
-    request_body(content = EnqueueJob, example = json!({"payload": {"to": "ann@example.com"}, "priority": 5})),
+    request_body(content = EnqueueJob, example = json!({"payload": {"to": "ann@example.com"}, "id": "welcome-ann", "priority": 5})),
     responses(
         (status = 201, description = "The job.", body = Job),
         (status = 200, description = "The job that was there already.", body = Job),
@@ -436,7 +436,7 @@ pub async fn cancel_job(
 #[into_params(parameter_in = Query)]
 pub struct PurgeParameters {
     /// Those in this state; `active` is refused.
-    #[param(inline)]
+    #[param(inline, example = "dead")]
     state: State,
 }
 

@@ -340,7 +340,7 @@ pub struct AckResultsView {
     security(("token" = ["jobs:work"])),
     params(OfQueue, ("Idempotency-Key" = Option<String>, Header, description = "Makes the request count once.",
         min_length = 1, max_length = 128, pattern = "^[!-~]+$", nullable = false)),
-    request_body(content = AcksBody, example = json!({"acks": [{"id": "8f3kq2m7xw000001", "lease": "1-c0f5tq9w2m4n8z3x0"}]})),
+    request_body(content = AcksBody, example = json!({"acks": [{"id": "welcome-ann", "lease": "1-c0f5tq9w2m4n8z3x0"}]})),
     responses((status = 200, description = "A result for each ack.", body = AckResultsView)),
 )]
 #[post("/v1/queues/{queue}/acks")]

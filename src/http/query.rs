@@ -137,7 +137,7 @@ pub struct OfJob {
     #[param(value_type = String, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", example = "emails")]
     pub queue: QueueName,
     /// The job's id, percent-encoded: 1 to 128 bytes of UTF-8 without control characters.
-    #[param(value_type = String, min_length = 1, max_length = 128, example = "8f3kq2m7xw000001")]
+    #[param(value_type = String, min_length = 1, max_length = 128, example = "welcome-ann")]
     pub id: JobId,
 }
 

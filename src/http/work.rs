@@ -24,7 +24,6 @@ use crate::queue::{Answered, Dequeue, Dequeued, Job, LeaseGuard, QueueOrder, Que
 use crate::types::{JobId, Named, QueueName, Within, WorkerName, present, read_choice, read_object};
 
 const MAX_QUEUES: usize = 100;
-const LOOKS: u8 = 2;
 
 /// What a worker asks for.
 #[derive(Deserialize, ToSchema)]
@@ -237,7 +236,8 @@ fn deliver(
         response.insert_header((IDEMPOTENT_REPLAYED, "true"));
     }
     let length = body.len() as u64;
-    let body = LeasedBody { length, bytes: Some(Bytes::from(body)), guard, looks: LOOKS };
+    let body =
+        LeasedBody { length, bytes: Some(Bytes::from(body)), guard, turn: Some(Box::pin(tokio::task::yield_now())) };
     Ok(response.content_type("application/json").body(body))
 }
 
@@ -246,8 +246,8 @@ struct LeasedBody {
     length: u64,
     bytes: Option<Bytes>,
     guard: LeaseGuard,
-    /// How often to let the connection look for the end of its other side before the leases count as delivered.
-    looks: u8,
+    /// A turn of the driver of connections, after which the leases count as delivered.
+    turn: Option<Pin<Box<dyn Future<Output = ()>>>>,
 }
 
 impl MessageBody for LeasedBody {
@@ -261,12 +261,11 @@ impl MessageBody for LeasedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<std::result::Result<Bytes, Infallible>>> {
-        // A write to a client that has just hung up succeeds all the same. The connection is read before each turn, and ends
-        // after one in which the end of its other side was read.
-        if self.looks > 0 {
-            self.looks -= 1;
-            context.waker().wake_by_ref();
-            return Poll::Pending;
+        // A write to a client that has just hung up succeeds all the same. So the connection is read once more before: it ends
+        // where the end of its other side is read.
+        if let Some(turn) = &mut self.turn {
+            std::task::ready!(turn.as_mut().poll(context));
+            self.turn = None;
         }
         let bytes = self.bytes.take();
         if bytes.is_some() {

@@ -179,7 +179,7 @@ impl LeaderboardStore {
         let mut command = redis::cmd("HMGET");
         command.arg(board_key(&self.keyspace, name)).arg("version").arg("settings").arg("created");
         let mut reply = Reply::of(self.db.run(&command, "load_leaderboard", Effect::Read).await?)?;
-        let version = match reply.next()? {
+        let version = match reply.value()? {
             Value::Nil => return Ok(None),
             Value::BulkString(bytes) => std::str::from_utf8(&bytes).ok().and_then(Version::parse),
             _ => None,

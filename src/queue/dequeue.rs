@@ -55,7 +55,10 @@ pub struct Dequeued {
 
 /// Leases that go back to their queues unless they are delivered.
 #[derive(Default)]
-pub struct LeaseGuard(Vec<(Releaser, Arc<Queue>, Vec<(JobId, LeaseToken)>)>);
+pub struct LeaseGuard(Vec<Held>);
+
+/// Leases of one queue, and what gives them back.
+type Held = (Releaser, Arc<Queue>, Vec<(JobId, LeaseToken)>);
 
 impl LeaseGuard {
     /// The leases are on their way to the worker.

@@ -98,7 +98,7 @@ impl Releaser {
     /// Gives leases back soon. Where even that cannot be done they run out by themselves.
     pub(super) fn release(&self, queue: &Arc<Queue>, leases: Vec<(JobId, LeaseToken)>) {
         let waiting = Waiting::Release(Arc::clone(queue), leases);
-        if !self.0.upgrade().is_some_and(|sender| sender.try_send(waiting).is_ok()) {
+        if self.0.upgrade().is_none_or(|sender| sender.try_send(waiting).is_err()) {
             debug!(queue.name = %queue.name, "leases of `{}` are left to run out", queue.name);
         }
     }

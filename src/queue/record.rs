@@ -8,7 +8,7 @@ use rmp::encode::{write_nil, write_str, write_uint};
 
 use super::job::{AttemptError, Job, NewJob, OnDuplicate, Start, State, Unique, UniqueUntil};
 use crate::error::{Error, Result};
-use crate::types::{JobId, LeaseToken, QueueName, Raw, Timestamp};
+use crate::types::{JobId, JobKey, LeaseToken, QueueName, Raw, Timestamp};
 
 /// Writes values one after another.
 #[derive(Default)]
@@ -54,7 +54,7 @@ pub(super) fn tail(job: &NewJob) -> Vec<u8> {
         .text(unique.map(|unique| unique.key.as_str()))
         .number(until)
         .number(unique.and_then(|unique| unique.for_ms))
-        .text(job.key.as_ref().map(|key| key.as_str()))
+        .text(job.key.as_ref().map(JobKey::as_str))
         .number(job.expires_in_ms)
         .text(job.headers.as_ref().map(Raw::as_str))
         .text(job.payload.as_str())
@@ -84,7 +84,7 @@ pub(super) fn options(job: &NewJob) -> Vec<u8> {
         .number(run_at)
         .text(job.unique.as_ref().map(|unique| unique.key.as_str()))
         .flag(replace)
-        .text(job.key.as_ref().map(|key| key.as_str()))
+        .text(job.key.as_ref().map(JobKey::as_str))
         .number(job.expires_in_ms)
         .bytes()
 }

@@ -90,7 +90,7 @@ impl Tend {
             .cycle()
             .skip(start)
             .take(count)
-            .filter(|name| !known.due.get(*name).is_some_and(|due| *due <= now));
+            .filter(|name| known.due.get(*name).is_none_or(|due| *due > now));
         names.extend(in_turn.cloned().collect::<Vec<_>>());
         known.next = start + count;
         names
@@ -123,7 +123,7 @@ impl Tend {
                 Ok(made) => done += u64::from(made),
                 // One schedule must not keep the others waiting; it is tried again at the next look.
                 Err(error) => {
-                    debug!(queue.name = %name, schedule.name = schedule, "a tick of `{schedule}` failed: {error}")
+                    debug!(queue.name = %name, schedule.name = schedule, "a tick of `{schedule}` failed: {error}");
                 }
             }
         }

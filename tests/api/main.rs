@@ -3,17 +3,35 @@
 #![expect(clippy::panic, reason = "a test fails by a panic")]
 
 mod batch;
+mod delays;
+mod dequeue;
+mod enqueue;
 mod errors;
+mod hang_ups;
 mod idempotency;
+mod job_keys;
+mod job_reads;
+mod key_changes;
 mod leaderboards;
+mod leases;
 mod members;
 mod openapi;
 mod operations;
 mod process;
+mod queue_limits;
+mod queue_metrics;
+mod queues;
+mod races;
 mod rankings;
+mod remains;
 mod restart;
+mod retries;
+mod schedules;
 mod scores;
 mod store;
 mod support;
+mod unique;
+mod waiting;
 mod wire;
 mod worker;
+mod workers_list;

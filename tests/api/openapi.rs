@@ -1,11 +1,12 @@
 //! The OpenAPI documents: checked in, complete, and true.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use ranq::http::Document;
 use serde_json::{Map, Value, json};
 
-use crate::support::{TestApp, document};
+use crate::support::{Answer, TestApp, document};
 
 const DOCUMENT: &str = include_str!("../../openapi/openapi.json");
 const DOCUMENT_3_0: &str = include_str!("../../openapi/openapi-3.0.json");
@@ -175,7 +176,7 @@ fn every_request_body_has_an_example_that_its_schema_allows() {
         assert!(content["example"].is_object() && faults.is_empty(), "{}: {faults:?}", operation.at);
         bodies += 1;
     }
-    assert_eq!(bodies, 4);
+    assert_eq!(bodies, 15);
 }
 
 #[test]
@@ -197,6 +198,12 @@ fn every_answer_is_described_and_has_a_schema() {
 
 /// Sends what Swagger UI sends on "Execute" without a change: the examples of the path, the query and the body.
 async fn execute(app: &TestApp, id: &str) {
+    let (sent, answer) = answer_to(app, id).await;
+    assert!((200..300).contains(&answer.status), "{id} {sent}: {} {}", answer.status, answer.text());
+}
+
+/// The same with any answer, and what was sent.
+async fn answer_to(app: &TestApp, id: &str) -> (String, Answer) {
     let found = operations().into_iter().find(|operation| operation.value["operationId"] == id);
     let operation = found.unwrap_or_else(|| panic!("there is no operation {id}"));
     let (mut path, mut query) = (operation.path.clone(), Vec::new());
@@ -217,8 +224,7 @@ async fn execute(app: &TestApp, id: &str) {
     if let Some(body) = operation.value.pointer("/requestBody/content/application~1json/example") {
         request = request.body(body.clone());
     }
-    let answer = request.send().await;
-    assert!((200..300).contains(&answer.status), "{id} {path}?{query:?}: {} {}", answer.status, answer.text());
+    (format!("{path}?{query:?}"), request.send().await)
 }
 
 #[tokio::test]
@@ -240,14 +246,57 @@ async fn every_example_works_as_it_stands() {
         "get_distribution",
         "delete_member",
         "delete_leaderboard",
+        "put_queue",
+        "enqueue_job",
+        "get_job",
+        "enqueue_jobs",
+        "get_queue",
+        "list_queues",
+        "list_jobs",
+        "list_workers",
+        "pause_queue",
+        "resume_queue",
+        "put_schedule",
+        "get_schedule",
+        "list_schedules",
+        "delete_schedule",
+        "dequeue_jobs",
+        "dequeue_several",
+        "ack_jobs",
+        "retry_job",
+        "cancel_job",
+        "redrive_jobs",
+        "purge_jobs",
+        "delete_queue",
         "metrics",
         "get_problem",
     ];
+    // A lease is made by a dequeue: that of an example is nobody's.
+    let of_a_lease = ["ack_job", "nack_job", "extend_lease"];
     let known: BTreeSet<&str> =
         operations().iter().filter_map(|operation| operation.value["operationId"].as_str()).collect();
-    assert_eq!(known, order.into_iter().collect(), "every operation is tried");
+    assert_eq!(known, order.into_iter().chain(of_a_lease).collect(), "every operation is tried");
     for id in order {
+        // What a visitor may retry is scheduled or dead; and no example is to wait for a job in vain.
+        match id {
+            "retry_job" => {
+                let jobs = app.jobs("emails", "active").await;
+                let there = jobs.jobs().iter().any(|job| job["id"] == "welcome-ann");
+                assert!(there, "the example of dequeue_jobs leases the one of enqueue_job");
+                app.advance(Duration::from_secs(3600));
+                let dead = json!({"id": "welcome-ann", "payload": 1, "delay_ms": 1000});
+                app.delete("/v1/queues/emails").await.is(204);
+                app.enqueue_job("emails", dead).await.is(201);
+            }
+            "dequeue_several" => drop(app.enqueue("critical", "soon").await),
+            _ => {}
+        }
         execute(&app, id).await;
+        if id == "enqueue_job" {
+            for id in of_a_lease {
+                answer_to(&app, id).await.1.fails_with(409, "lease-lost");
+            }
+        }
     }
 }
 

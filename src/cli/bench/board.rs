@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::client::{Connection, Failure, Target};
 use super::options::Options;
-use super::requests::{BATCH, has_problem};
+use super::requests::all_good;
+use super::workload::SCORES_IN_BATCH;
 use crate::leaderboard::Ties;
 
 const FIRST_SCORES: u64 = 1_000_000;
@@ -51,13 +52,10 @@ impl Board {
     pub async fn fill(&self, target: &Target) -> Result<(), Failure> {
         let mut connection = Connection::open(target).await?;
         let path = format!("{}/scores/batch?ranks=false", self.path);
-        for first in (0..self.scores.len()).step_by(BATCH) {
-            let members = first..self.scores.len().min(first + BATCH);
+        for first in (0..self.scores.len()).step_by(SCORES_IN_BATCH) {
+            let members = first..self.scores.len().min(first + SCORES_IN_BATCH);
             let body = batch(members.map(|member| (member, self.scores[member].load(Ordering::Relaxed))));
-            let answer = connection.send(target.post(&path, body)).await?;
-            if has_problem(&answer) {
-                return Err(Failure::refused(StatusCode::OK, &answer));
-            }
+            all_good(&connection.send(target.post(&path, body)).await?)?;
         }
         Ok(())
     }

@@ -34,12 +34,16 @@ pub enum Failure {
     Broken(#[from] hyper::Error),
     #[error("the answer cannot be read: {0}")]
     Unreadable(Box<dyn std::error::Error + Send + Sync>),
-    #[error("no answer within {} s", ANSWER_TIMEOUT.as_secs())]
-    TimedOut,
+    #[error("no answer within {} s", .0.as_secs())]
+    TimedOut(Duration),
     #[error("status {status}: {body}")]
     Refused { status: StatusCode, body: String },
+    #[error("a job that was enqueued did not come")]
+    NoJob,
     #[error("leaderboard `{0}` is there already, and this command would write to it: name another one")]
     LeaderboardExists(String),
+    #[error("queue `{0}` is there already, and this command would write to it: name another one")]
+    QueueExists(String),
     #[error("cannot start: {0}")]
     Start(io::Error),
     #[error("interrupted")]
@@ -77,6 +81,11 @@ impl Target {
             }
         }
         Err(failed(last).into())
+    }
+
+    #[cfg(test)]
+    pub fn at(address: SocketAddr) -> Self {
+        Self { address, host: HeaderValue::from_static("localhost"), authorization: None }
     }
 
     pub fn get(&self, path: &str) -> Request<Full<Bytes>> {
@@ -145,7 +154,12 @@ impl Connection {
 
     /// The body of a good answer; any status but 2xx is a failure.
     pub async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Bytes, Failure> {
-        let (status, body) = timeout(ANSWER_TIMEOUT, self.exchange(request)).await.map_err(|_| Failure::TimedOut)??;
+        self.send_within(request, ANSWER_TIMEOUT).await
+    }
+
+    /// The same for an answer that takes its time.
+    pub async fn send_within(&mut self, request: Request<Full<Bytes>>, limit: Duration) -> Result<Bytes, Failure> {
+        let (status, body) = timeout(limit, self.exchange(request)).await.map_err(|_| Failure::TimedOut(limit))??;
         if status.is_success() { Ok(body) } else { Err(Failure::refused(status, &body)) }
     }
 

@@ -3,12 +3,15 @@
 use std::io;
 use std::time::Duration;
 
+use indicatif::{ProgressBar, ProgressStyle};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::client::Failure;
 
-/// Waits on the main thread, and ends the waiting at Ctrl-C, so that the leaderboard is deleted then too.
+const BAR: &str = "{msg:13} {wide_bar} {eta:>4}";
+
+/// Waits on the main thread, and ends the waiting at Ctrl-C, so that what was created is deleted then too.
 pub struct Control {
     runtime: Runtime,
     interrupt: Signal,
@@ -42,5 +45,21 @@ impl Control {
             tokio::time::sleep(moment).await;
             Ok(())
         })
+    }
+}
+
+/// Shows how far a measurement is, where there is a terminal. It counts milliseconds.
+pub fn bar(name: &'static str, duration: Duration) -> ProgressBar {
+    let style = ProgressStyle::with_template(BAR).expect("the template is a constant, and a test parses it");
+    ProgressBar::new(duration.as_millis() as u64).with_style(style).with_message(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_of_the_bar_is_one() {
+        assert!(ProgressStyle::with_template(BAR).is_ok());
     }
 }

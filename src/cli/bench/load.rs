@@ -8,21 +8,22 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use indicatif::{ProgressBar, ProgressStyle};
 use tokio::runtime::{Builder, Runtime};
 
-use super::client::{Connection, Failure};
-use super::control::Control;
+use super::client::{Connection, Failure, Target};
+use super::control::{Control, bar};
 use super::measured::Measured;
 use super::options::Options;
-use super::requests::{Requests, Workload};
+use super::process::Watched;
+use super::requests::Asker;
 
 /// How often the bar moves and Ctrl-C is looked for.
 const TICK: Duration = Duration::from_millis(100);
-const BAR: &str = "{msg:13} {wide_bar} {eta:>4}";
 
 /// How much is asked at once, and for how long.
-pub struct Load {
+pub struct Load<'a> {
+    target: &'a Target,
+    watched: Watched,
     connections: u64,
     threads: u64,
     duration: Duration,
@@ -30,17 +31,21 @@ pub struct Load {
 
 /// What the threads of one measurement share.
 struct Course<'a> {
-    requests: &'a Requests<'a>,
-    workload: Workload,
+    target: &'a Target,
+    watched: Watched,
+    /// What each connection begins with.
+    asker: &'a Asker<'a>,
     duration: Duration,
     /// All connections are open: the clock starts.
     open: Barrier,
     interrupted: AtomicBool,
 }
 
-impl Load {
-    pub fn new(options: &Options) -> Self {
+impl<'a> Load<'a> {
+    pub fn new(target: &'a Target, watched: Watched, options: &Options) -> Self {
         Self {
+            target,
+            watched,
             connections: options.connections,
             threads: options.threads.min(options.connections),
             duration: Duration::from_secs(options.seconds),
@@ -48,16 +53,12 @@ impl Load {
     }
 
     /// Measures a workload. Requests that are on their way at its end are waited for and counted, and so is their time.
-    pub fn measure(
-        &self,
-        control: &mut Control,
-        requests: &Requests<'_>,
-        workload: Workload,
-    ) -> Result<Measured, Failure> {
+    pub fn measure(&self, control: &mut Control, name: &'static str, asker: &Asker<'_>) -> Result<Measured, Failure> {
         let threads = self.threads as usize;
         let course = Course {
-            requests,
-            workload,
+            target: self.target,
+            watched: self.watched,
+            asker,
             duration: self.duration,
             open: Barrier::new(threads),
             interrupted: AtomicBool::new(false),
@@ -71,7 +72,7 @@ impl Load {
                 scope.spawn(move || course.run(&runtime, connections))
             };
             let running: Vec<_> = (0..self.threads).zip(runtimes).map(run).collect();
-            let waited = self.wait(control, &running, workload);
+            let waited = self.wait(control, &running, name);
             course.interrupted.store(waited.is_err(), Ordering::Relaxed);
             let measured = join(running);
             waited.and(measured)
@@ -88,10 +89,9 @@ impl Load {
         &self,
         control: &mut Control,
         running: &[ScopedJoinHandle<'_, T>],
-        workload: Workload,
+        name: &'static str,
     ) -> Result<(), Failure> {
-        let style = ProgressStyle::with_template(BAR).expect("the template is a constant, and a test parses it");
-        let bar = ProgressBar::new(self.duration.as_millis() as u64).with_style(style).with_message(workload.name());
+        let bar = bar(name, self.duration);
         let begin = Instant::now();
         while !running.iter().all(ScopedJoinHandle::is_finished) {
             control.pause(TICK)?;
@@ -110,52 +110,70 @@ fn join(running: Vec<ScopedJoinHandle<'_, Result<Measured, Failure>>>) -> Result
     Ok(all)
 }
 
-impl Course<'_> {
+/// A connection, and where its conversation stands.
+struct Client<'a> {
+    connection: Connection,
+    asker: Asker<'a>,
+}
+
+impl<'a> Course<'a> {
     fn run(&self, runtime: &Runtime, connections: u64) -> Result<Measured, Failure> {
         let opened = runtime.block_on(join_all((0..connections).map(|_| self.open())));
         // Before failures are looked at: the other threads wait for this one too.
-        self.open.wait();
-        let opened: Vec<Connection> = opened.into_iter().collect::<Result<_, _>>()?;
+        let looks = self.open.wait().is_leader();
+        let opened: Vec<Client<'_>> = opened.into_iter().collect::<Result<_, _>>()?;
+        let before = looks.then(|| self.watched.read());
         let measured = RefCell::new(Measured::new());
         let begin = Instant::now();
         let until = begin + self.duration;
-        runtime.block_on(join_all(opened.into_iter().map(|connection| self.drive(connection, until, &measured))));
+        runtime.block_on(join_all(opened.into_iter().map(|client| self.drive(client, until, &measured))));
         let mut measured = measured.into_inner();
         measured.elapsed = begin.elapsed();
+        if let Some(before) = before {
+            measured.used = before.until(&self.watched.read());
+        }
         Ok(measured)
     }
 
     /// Opens a connection and asks once, so that no measured request pays for what happens only once.
-    async fn open(&self) -> Result<Connection, Failure> {
-        let mut connection = Connection::open(self.requests.target).await?;
-        match self.ask(&mut connection).await {
+    async fn open(&self) -> Result<Client<'a>, Failure> {
+        let connection = Connection::open(self.target).await?;
+        let mut client = Client { connection, asker: self.asker.clone() };
+        match client.ask().await {
             // A refusal comes again, and is counted then.
-            Ok(()) | Err(Failure::Refused { .. }) => Ok(connection),
+            Ok(_) | Err(Failure::Refused { .. }) => Ok(client),
             Err(failure) => Err(failure),
         }
     }
 
-    async fn drive(&self, mut connection: Connection, until: Instant, measured: &RefCell<Measured>) {
+    async fn drive(&self, mut client: Client<'a>, until: Instant, measured: &RefCell<Measured>) {
         let mut now = Instant::now();
         while now < until && !self.interrupted.load(Ordering::Relaxed) {
-            let answer = self.ask(&mut connection).await;
+            let answer = client.ask().await;
             let answered = Instant::now();
-            let goes_on = matches!(answer, Ok(()) | Err(Failure::Refused { .. })) && connection.is_open();
+            let answers = matches!(answer, Ok(_) | Err(Failure::Refused { .. } | Failure::NoJob));
             measured.borrow_mut().count(answer, answered - now);
             now = answered;
-            if !goes_on {
-                match Connection::open(self.requests.target).await {
-                    Ok(again) => connection = again,
+            if !answers || !client.connection.is_open() {
+                match Connection::open(self.target).await {
+                    Ok(again) => client.connection = again,
                     // One failure is enough to tell that the service is gone.
                     Err(failure) => return measured.borrow_mut().count(Err(failure), Duration::ZERO),
                 }
             }
         }
     }
+}
 
-    async fn ask(&self, connection: &mut Connection) -> Result<(), Failure> {
-        let answer = connection.send(self.requests.next(self.workload)).await?;
-        if self.workload.accepts(&answer) { Ok(()) } else { Err(Failure::refused(hyper::StatusCode::OK, &answer)) }
+impl Client<'_> {
+    async fn ask(&mut self) -> Result<u64, Failure> {
+        match self.connection.send(self.asker.next()).await {
+            Ok(answer) => self.asker.take(&answer),
+            Err(failure) => {
+                self.asker.restart();
+                Err(failure)
+            }
+        }
     }
 }
 
@@ -165,12 +183,14 @@ mod tests {
 
     #[test]
     fn connections_are_spread_evenly() {
-        let load = Load { connections: 10, threads: 3, duration: Duration::ZERO };
+        let target = Target::at(([127, 0, 0, 1], 1).into());
+        let load = Load {
+            target: &target,
+            watched: Watched::default(),
+            connections: 10,
+            threads: 3,
+            duration: Duration::ZERO,
+        };
         assert_eq!([0, 1, 2].map(|thread| load.share(thread)), [4, 3, 3]);
-    }
-
-    #[test]
-    fn the_template_of_the_bar_is_one() {
-        assert!(ProgressStyle::with_template(BAR).is_ok());
     }
 }

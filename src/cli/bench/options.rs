@@ -9,9 +9,10 @@ use hyper::Uri;
 use secrecy::SecretString;
 use serde_json::Value;
 
-use super::requests::Workload;
+use super::queue::MIN_PAYLOAD;
+use super::workload::{QueueWork, Workload};
 use crate::leaderboard::Ties;
-use crate::types::LeaderboardName;
+use crate::types::{LeaderboardName, QueueName};
 
 /// Needs as many file descriptors, here and at the service.
 const MAX_CONNECTIONS: u64 = 10_000;
@@ -19,6 +20,19 @@ const MAX_THREADS: u64 = 64;
 const MAX_SECONDS: u64 = 3600;
 /// Eight bytes each here, about 160 at Redis.
 const MAX_ENTRIES: u64 = 10_000_000;
+
+/// Two of these fit into the ports between one client and one service.
+const MAX_WAITERS: u64 = 20_000;
+/// The runtime's clock ticks as often.
+const MAX_RATE: u64 = 1000;
+/// About 350 bytes each at Redis, with a payload of the usual size.
+const MAX_JOBS: u64 = 100_000_000;
+/// A batch of them is far below the limit of a body.
+const MAX_PAYLOAD: u64 = 65_536;
+/// What is left of a queue's name for the name of the workload.
+const MAX_QUEUE_NAME: usize = 50;
+/// Descriptors beside connections.
+const OTHER_FILES: u64 = 64;
 
 const WHAT_IS_MEASURED: &str = "\
 Each connection sends its next request when the one before is answered (a closed loop). Latencies are those of the
@@ -63,12 +77,70 @@ pub struct Options {
         default_value = "submit,submit-batch,top,rank,around"
     )]
     pub(super) workloads: Vec<Workload>,
-    /// Leaves the leaderboard there.
+    /// What the queues of this run are called, each with its workload behind it; none may be there yet, and they are
+    /// deleted at the end. By default `bench-` and random letters.
+    #[arg(long, value_name = "NAME", value_parser = queue_name)]
+    pub(super) queue: Option<QueueName>,
+    /// How long the payload of a job is.
+    #[arg(long, value_name = "BYTES", default_value_t = 146, value_parser = value_parser!(u64).range(MIN_PAYLOAD..=MAX_PAYLOAD))]
+    pub(super) payload_bytes: u64,
+    /// Workers that wait [default: 1000 in `wake`, 10000 in `idle`].
+    #[arg(long, value_name = "NUMBER", value_parser = value_parser!(u64).range(1..=MAX_WAITERS))]
+    waiters: Option<u64>,
+    /// Jobs a second in `wake`.
+    #[arg(long, value_name = "NUMBER", default_value_t = 200, value_parser = value_parser!(u64).range(1..=MAX_RATE))]
+    pub(super) rate: u64,
+    /// Jobs in `fill`.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1_000_000, value_parser = value_parser!(u64).range(1..=MAX_JOBS))]
+    pub(super) jobs: u64,
+    /// The process of the service on this machine: its CPU time and its memory are told then.
+    #[arg(long, value_name = "PID")]
+    pub(super) service_pid: Option<u32>,
+    /// The process of its Redis, likewise.
+    #[arg(long, value_name = "PID")]
+    pub(super) redis_pid: Option<u32>,
+    /// Leaves the leaderboard and the queues there.
     #[arg(long)]
     pub(super) keep: bool,
     /// Writes the figures to a file too.
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
+}
+
+impl Options {
+    /// Workers that wait in a workload.
+    pub(super) fn waiters(&self, work: QueueWork) -> u64 {
+        let default = match work {
+            QueueWork::Wake => 1000,
+            QueueWork::Idle => 10_000,
+            QueueWork::Fill => 0,
+        };
+        self.waiters.unwrap_or(default)
+    }
+
+    /// Files that this process has open at the same time.
+    pub(super) fn files(&self) -> u64 {
+        let connections = self.workloads.iter().map(|workload| match workload {
+            Workload::Queue(work) => self.waiters(*work),
+            Workload::Live | Workload::Scores(_) | Workload::Jobs(_) => self.connections,
+        });
+        connections.chain([self.connections]).max().unwrap_or_default() + OTHER_FILES
+    }
+
+    /// What no single option can tell.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.workloads.contains(&Workload::Queue(QueueWork::Idle)) && self.service_pid.is_none() {
+            return Err("`idle` measures a process: name it by --service-pid".to_owned());
+        }
+        Ok(())
+    }
+}
+
+fn queue_name(text: &str) -> Result<QueueName, String> {
+    if text.len() > MAX_QUEUE_NAME {
+        return Err(format!("must have at most {MAX_QUEUE_NAME} characters"));
+    }
+    QueueName::try_from(text.to_owned())
 }
 
 fn leaderboard_name(text: &str) -> Result<LeaderboardName, String> {
@@ -111,6 +183,7 @@ mod tests {
     use clap::{Parser, error::ErrorKind};
 
     use super::*;
+    use crate::cli::bench::workload::ScoreWork;
 
     #[derive(Debug, Parser)]
     struct Line {
@@ -128,17 +201,32 @@ mod tests {
         assert_eq!(options.url.authority, "127.0.0.1:8080");
         assert_eq!((options.connections, options.threads), (64, 1));
         assert_eq!((options.seconds, options.entries), (5, 10_000));
-        assert_eq!((options.leaderboard, options.ties, options.keep), (None, Ties::Earliest, false));
+        assert_eq!((&options.leaderboard, options.ties, options.keep), (&None, Ties::Earliest, false));
         assert_eq!(
             options.workloads,
-            [Workload::Submit, Workload::SubmitBatch, Workload::Top, Workload::Rank, Workload::Around]
+            [ScoreWork::Submit, ScoreWork::SubmitBatch, ScoreWork::Top, ScoreWork::Rank, ScoreWork::Around]
+                .map(Workload::Scores)
         );
+        assert_eq!((options.payload_bytes, options.rate, options.jobs), (146, 200, 1_000_000));
+        assert_eq!([QueueWork::Wake, QueueWork::Idle].map(|work| options.waiters(work)), [1000, 10_000]);
+    }
+
+    #[test]
+    fn files_are_enough_for_the_most_connections() {
+        assert_eq!(parse("").map(|options| options.files()).ok(), Some(64 + OTHER_FILES));
+        assert_eq!(parse("--workloads jobs,wake").map(|options| options.files()).ok(), Some(1000 + OTHER_FILES));
+    }
+
+    #[test]
+    fn idle_needs_a_process() {
+        assert!(parse("--workloads idle").is_ok_and(|options| options.check().is_err()));
+        assert!(parse("--workloads idle --service-pid 1").is_ok_and(|options| options.check().is_ok()));
     }
 
     #[test]
     fn workloads_are_measured_in_the_order_given() {
         let options = parse("--workloads around,submit --ties member").expect("options");
-        assert_eq!(options.workloads, [Workload::Around, Workload::Submit]);
+        assert_eq!(options.workloads, [ScoreWork::Around, ScoreWork::Submit].map(Workload::Scores));
         assert_eq!(options.ties, Ties::Member);
     }
 
@@ -166,6 +254,12 @@ mod tests {
             ("--entries 10000001", "--entries"),
             ("--leaderboard .hidden", "--leaderboard"),
             ("--ties first", "--ties"),
+            ("--queue .hidden", "--queue"),
+            ("--payload-bytes 43", "--payload-bytes"),
+            ("--waiters 0", "--waiters"),
+            ("--rate 1001", "--rate"),
+            ("--jobs 0", "--jobs"),
+            ("--service-pid x", "--service-pid"),
             ("--workloads submit,live", "--workloads"),
             ("--workloads submit,,top", "--workloads"),
             ("--url 127.0.0.1:8080", "--url"),

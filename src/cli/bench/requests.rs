@@ -1,72 +1,62 @@
-//! What is asked of the service.
+//! What one connection asks of the service, and what it makes of the answers.
 
-use clap::ValueEnum;
 use http_body_util::Full;
-use hyper::Request;
 use hyper::body::Bytes;
+use hyper::{Request, StatusCode};
 
 use super::board::{Board, batch, id, submission};
-use super::client::Target;
+use super::client::{Failure, Target};
+use super::worker::Worker;
+use super::workload::{SCORES_IN_BATCH, ScoreWork};
 
-/// Scores in one request of `submit-batch`: the most that the service takes.
-pub const BATCH: usize = 1000;
-
-/// One kind of request, sent again and again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Workload {
-    /// `GET /health/live`: the floor.
-    #[value(skip)]
-    Live,
-    /// A better score for a member, answered with its rank
-    Submit,
-    /// 1,000 of them in one request
-    SubmitBatch,
-    /// The first ten
-    Top,
-    /// The entry of a member
-    Rank,
-    /// A member with five entries on each side
-    Around,
+/// One side of a conversation; each connection has its own.
+#[derive(Clone)]
+pub enum Asker<'a> {
+    /// Whether the service lives.
+    Live(&'a Target),
+    /// One kind of request on a leaderboard.
+    Scores(&'a Requests<'a>, ScoreWork),
+    /// Jobs through a queue.
+    Jobs(Worker<'a>),
 }
 
-impl Workload {
-    /// As on the command line and in the report.
-    pub fn name(self) -> &'static str {
+impl Asker<'_> {
+    pub fn next(&self) -> Request<Full<Bytes>> {
         match self {
-            Self::Live => "live",
-            Self::Submit => "submit",
-            Self::SubmitBatch => "submit-batch",
-            Self::Top => "top",
-            Self::Rank => "rank",
-            Self::Around => "around",
+            Self::Live(target) => target.get("/health/live"),
+            Self::Scores(requests, work) => requests.next(*work),
+            Self::Jobs(worker) => worker.next(),
         }
     }
 
-    /// Scores in one request.
-    pub fn scores(self) -> Option<usize> {
+    /// Takes an answer with a good status. Gives the scores or the jobs that are done with it.
+    pub fn take(&mut self, answer: &[u8]) -> Result<u64, Failure> {
         match self {
-            Self::SubmitBatch => Some(BATCH),
-            Self::Live | Self::Submit | Self::Top | Self::Rank | Self::Around => None,
+            Self::Live(_) | Self::Scores(_, ScoreWork::Top | ScoreWork::Rank | ScoreWork::Around) => Ok(0),
+            Self::Scores(_, ScoreWork::Submit) => Ok(1),
+            Self::Scores(_, ScoreWork::SubmitBatch) => all_good(answer).map(|()| SCORES_IN_BATCH as u64),
+            Self::Jobs(worker) => worker.take(answer),
         }
     }
 
-    /// Whether an answer with a good status is a good one: a batch tells of each item inside.
-    pub fn accepts(self, answer: &[u8]) -> bool {
+    /// Begins anew: there was no good answer.
+    pub fn restart(&mut self) {
         match self {
-            Self::SubmitBatch => !has_problem(answer),
-            Self::Live | Self::Submit | Self::Top | Self::Rank | Self::Around => true,
+            Self::Live(_) | Self::Scores(..) => {}
+            Self::Jobs(worker) => worker.restart(),
         }
     }
 }
 
-/// Whether any item of a batch failed. The members of this command have no such text in their names.
-pub fn has_problem(answer: &[u8]) -> bool {
-    std::str::from_utf8(answer).is_ok_and(|text| text.contains(r#""problem":"#))
+/// A batch has a good status whatever became of its items. No name in this command has such a text in it.
+pub fn all_good(answer: &[u8]) -> Result<(), Failure> {
+    let failed = std::str::from_utf8(answer).is_ok_and(|text| text.contains(r#""problem":"#));
+    if failed { Err(Failure::refused(StatusCode::OK, answer)) } else { Ok(()) }
 }
 
-/// Makes the requests of every workload.
+/// Makes the requests on a leaderboard.
 pub struct Requests<'a> {
-    pub target: &'a Target,
+    target: &'a Target,
     board: &'a Board,
     submit: String,
     submit_batch: String,
@@ -87,20 +77,19 @@ impl<'a> Requests<'a> {
         }
     }
 
-    pub fn next(&self, workload: Workload) -> Request<Full<Bytes>> {
+    fn next(&self, work: ScoreWork) -> Request<Full<Bytes>> {
         let member = self.board.any_member();
-        match workload {
-            Workload::Live => self.target.get("/health/live"),
-            Workload::Submit => self.target.post(&self.submit, submission(member, self.board.next_score(member))),
-            Workload::SubmitBatch => self.target.post(&self.submit_batch, self.any_batch()),
-            Workload::Top => self.target.get(&self.top),
-            Workload::Rank => self.target.get(&format!("{}{}", self.members, id(member))),
-            Workload::Around => self.target.get(&format!("{}{}/around?radius=5", self.members, id(member))),
+        match work {
+            ScoreWork::Submit => self.target.post(&self.submit, submission(member, self.board.next_score(member))),
+            ScoreWork::SubmitBatch => self.target.post(&self.submit_batch, self.any_batch()),
+            ScoreWork::Top => self.target.get(&self.top),
+            ScoreWork::Rank => self.target.get(&format!("{}{}", self.members, id(member))),
+            ScoreWork::Around => self.target.get(&format!("{}{}/around?radius=5", self.members, id(member))),
         }
     }
 
     fn any_batch(&self) -> String {
-        batch((0..BATCH).map(|_| {
+        batch((0..SCORES_IN_BATCH).map(|_| {
             let member = self.board.any_member();
             (member, self.board.next_score(member))
         }))
@@ -115,15 +104,7 @@ mod tests {
     fn a_batch_with_a_failed_item_is_not_a_good_answer() {
         let good = br#"{"results":[{"status":200,"member":"a","score":1,"rank":1,"updated":true}]}"#;
         let bad = br#"{"results":[{"status":422,"updated":false,"problem":{"title":"invalid"}}]}"#;
-        assert!(Workload::SubmitBatch.accepts(good));
-        assert!(!Workload::SubmitBatch.accepts(bad));
-    }
-
-    #[test]
-    fn a_workload_is_named_as_on_the_command_line() {
-        for workload in Workload::value_variants() {
-            let value = workload.to_possible_value().expect("only `live` is skipped, and it is no variant here");
-            assert_eq!(value.get_name(), workload.name());
-        }
+        assert!(all_good(good).is_ok());
+        assert!(matches!(all_good(bad), Err(Failure::Refused { status: StatusCode::OK, .. })));
     }
 }

@@ -6,12 +6,15 @@ local SEARCH = 10000
 -- Takes a job out of the line of its key, and its turn out of the LIST, if there is one for each job.
 local function take_turn_away(id, job)
   local key, list, turns = key_of(job), KEYS[READY + job[PRIORITY]], 'o' .. job[PRIORITY] .. key_of(job)
-  local member = line_member(key, job, id)
-  local place = redis.call('ZLEXCOUNT', LINES, '[' .. key .. '\0' .. (9 - job[PRIORITY]), '[' .. member)
+  local member, from = line_member(key, job, id), key .. '\0' .. (9 - job[PRIORITY])
+  local place = redis.call('ZLEXCOUNT', LINES, '[' .. from, '[' .. member)
   redis.call('ZREM', LINES, member)
   if fair then return end
   -- The turns of the first ones are those that are owed.
   local owed = tonumber(redis.call('HGET', KEYED, turns) or 0)
+  -- Where keys took turns before, there is one for all that are left.
+  local there = owed + tonumber(redis.call('HGET', KEYED, 'n' .. job[PRIORITY] .. key) or 0)
+  if there <= redis.call('ZLEXCOUNT', LINES, '[' .. from, '(' .. from .. ':') then return end
   if place <= owed then
     if redis.call('HINCRBY', KEYED, turns, -1) == 0 then redis.call('HDEL', KEYED, turns) end
     return

@@ -377,7 +377,7 @@ impl QueueStore {
         let mut ids = Vec::new();
         while !list.is_empty() {
             ids.push(list.text()?);
-            list.next()?;
+            list.value()?;
         }
         Ok((next, ids))
     }

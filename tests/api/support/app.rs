@@ -116,6 +116,8 @@ impl TestApp {
             ("data_dir", directory.to_str().expect("a UTF-8 path").to_owned()),
             ("threads", "2".to_owned()),
             ("shutdown_timeout_ms", "1000".to_owned()),
+            // A busy machine is not what a test is about.
+            ("redis_timeout_ms", "5000".to_owned()),
         ]);
         settings.extend(options.settings.clone());
         let environment = settings.into_iter().map(|(name, value)| (format!("RANQ_{}", name.to_uppercase()), value));

@@ -13,6 +13,8 @@ use tempfile::TempDir;
 
 use super::{client_builder, eventually};
 
+const ANY_PORT: &str = "127.0.0.1:0";
+
 /// `ranq serve` as a process. It is killed with the value.
 pub struct Process {
     child: Child,
@@ -35,13 +37,23 @@ impl Process {
 
     /// Starts the service on any free port and waits until it says where it listens.
     pub async fn spawn(data_dir: &Path) -> Self {
-        Self::spawn_on(data_dir, "127.0.0.1:0").await
+        Self::start(data_dir, ANY_PORT, &[]).await
     }
 
     /// Starts the service on this address.
     pub async fn spawn_on(data_dir: &Path, listen: &str) -> Self {
+        Self::start(data_dir, listen, &[]).await
+    }
+
+    /// Starts the service on any free port with further arguments.
+    pub async fn spawn_with(data_dir: &Path, arguments: &[&str]) -> Self {
+        Self::start(data_dir, ANY_PORT, arguments).await
+    }
+
+    async fn start(data_dir: &Path, listen: &str, arguments: &[&str]) -> Self {
         let directory = data_dir.to_str().expect("a UTF-8 path");
         let mut child = Self::command("serve", &["--listen", listen, "--data-dir", directory, "--threads", "2"])
+            .args(arguments)
             .spawn()
             .expect("the binary runs");
         let log = Arc::new(Mutex::new(String::new()));

@@ -1,0 +1,188 @@
+//! What can be measured.
+
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
+
+/// Scores in one request of `submit-batch`: the most that the service takes.
+pub const SCORES_IN_BATCH: usize = 1000;
+/// Jobs in one request of what enqueues batches.
+pub const JOBS_IN_BATCH: u64 = 100;
+/// The most jobs that one dequeue of `jobs-batch` takes.
+const JOBS_IN_DEQUEUE: u64 = 10;
+
+/// What connections do for the time of one measurement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workload {
+    /// `GET /health/live`: the floor. Always measured, so it is not on the command line.
+    Live,
+    /// A request on a leaderboard, again and again.
+    Scores(ScoreWork),
+    /// Jobs through a queue, again and again.
+    Jobs(JobWork),
+    /// A queue that is waited for or filled.
+    Queue(QueueWork),
+}
+
+/// One kind of request on a leaderboard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ScoreWork {
+    /// A better score for a member, answered with its rank
+    Submit,
+    /// 1,000 of them in one request
+    SubmitBatch,
+    /// The first ten
+    Top,
+    /// The entry of a member
+    Rank,
+    /// A member with five entries on each side
+    Around,
+}
+
+/// A part of a job's life, or all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum JobWork {
+    /// A job into a queue
+    Enqueue,
+    /// 100 of them in one request
+    EnqueueBatch,
+    /// Whole jobs in three requests each: enqueue, dequeue, ack
+    Jobs,
+    /// Whole jobs in two: enqueue, and a dequeue that acks the one before
+    JobsNext,
+    /// Whole jobs by the hundred: one enqueue, and dequeues of ten that ack the ten before
+    JobsBatch,
+}
+
+/// What is measured in a way of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum QueueWork {
+    /// Jobs at a slow rate to many waiting workers: from sending one to its arrival
+    Wake,
+    /// Workers that wait for what does not come: memory and CPU
+    Idle,
+    /// As many jobs as --jobs says, in batches: memory
+    Fill,
+}
+
+/// How a connection takes jobs through a queue: it enqueues some, and then leases as many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Round {
+    pub enqueue: u64,
+    /// The most in one dequeue; 0 where none are leased.
+    pub dequeue: u64,
+    pub ack: AckBy,
+}
+
+/// Which request acks a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AckBy {
+    Itself,
+    NextDequeue,
+}
+
+impl Workload {
+    /// As on the command line and in the report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Scores(ScoreWork::Submit) => "submit",
+            Self::Scores(ScoreWork::SubmitBatch) => "submit-batch",
+            Self::Scores(ScoreWork::Top) => "top",
+            Self::Scores(ScoreWork::Rank) => "rank",
+            Self::Scores(ScoreWork::Around) => "around",
+            Self::Jobs(JobWork::Enqueue) => "enqueue",
+            Self::Jobs(JobWork::EnqueueBatch) => "enqueue-batch",
+            Self::Jobs(JobWork::Jobs) => "jobs",
+            Self::Jobs(JobWork::JobsNext) => "jobs-next",
+            Self::Jobs(JobWork::JobsBatch) => "jobs-batch",
+            Self::Queue(QueueWork::Wake) => "wake",
+            Self::Queue(QueueWork::Idle) => "idle",
+            Self::Queue(QueueWork::Fill) => "fill",
+        }
+    }
+
+    pub fn is_on_board(self) -> bool {
+        match self {
+            Self::Scores(_) => true,
+            Self::Live | Self::Jobs(_) | Self::Queue(_) => false,
+        }
+    }
+
+    pub fn is_on_queue(self) -> bool {
+        match self {
+            Self::Jobs(_) | Self::Queue(_) => true,
+            Self::Live | Self::Scores(_) => false,
+        }
+    }
+
+    /// Whether it asks as `live` does, so that their rates can be compared.
+    pub fn compares(self) -> bool {
+        match self {
+            Self::Live | Self::Scores(_) | Self::Jobs(_) => true,
+            Self::Queue(QueueWork::Wake | QueueWork::Idle | QueueWork::Fill) => false,
+        }
+    }
+}
+
+impl JobWork {
+    pub fn round(self) -> Round {
+        let (enqueue, dequeue, ack) = match self {
+            Self::Enqueue => (1, 0, AckBy::Itself),
+            Self::EnqueueBatch => (JOBS_IN_BATCH, 0, AckBy::Itself),
+            Self::Jobs => (1, 1, AckBy::Itself),
+            Self::JobsNext => (1, 1, AckBy::NextDequeue),
+            Self::JobsBatch => (JOBS_IN_BATCH, JOBS_IN_DEQUEUE, AckBy::NextDequeue),
+        };
+        Round { enqueue, dequeue, ack }
+    }
+}
+
+impl ValueEnum for Workload {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[
+            Self::Scores(ScoreWork::Submit),
+            Self::Scores(ScoreWork::SubmitBatch),
+            Self::Scores(ScoreWork::Top),
+            Self::Scores(ScoreWork::Rank),
+            Self::Scores(ScoreWork::Around),
+            Self::Jobs(JobWork::Enqueue),
+            Self::Jobs(JobWork::EnqueueBatch),
+            Self::Jobs(JobWork::Jobs),
+            Self::Jobs(JobWork::JobsNext),
+            Self::Jobs(JobWork::JobsBatch),
+            Self::Queue(QueueWork::Wake),
+            Self::Queue(QueueWork::Idle),
+            Self::Queue(QueueWork::Fill),
+        ]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        match self {
+            Self::Live => None,
+            Self::Scores(work) => work.to_possible_value(),
+            Self::Jobs(work) => work.to_possible_value(),
+            Self::Queue(work) => work.to_possible_value(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workload_is_named_as_on_the_command_line() {
+        for workload in Workload::value_variants() {
+            let value = workload.to_possible_value().expect("only `live` has none, and it is no variant here");
+            assert_eq!(value.get_name(), workload.name());
+        }
+    }
+
+    #[test]
+    fn every_kind_of_work_can_be_asked_for() {
+        let scores = ScoreWork::value_variants().iter().copied().map(Workload::Scores);
+        let jobs = JobWork::value_variants().iter().copied().map(Workload::Jobs);
+        let queue = QueueWork::value_variants().iter().copied().map(Workload::Queue);
+        assert!(scores.chain(jobs).chain(queue).eq(Workload::value_variants().iter().copied()));
+    }
+}
