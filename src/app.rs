@@ -101,6 +101,7 @@ impl App {
         let server = HttpServer::new(factory)
             .workers(config.threads)
             .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
+            .tcp_nodelay(true)
             .client_request_timeout(HEAD_TIMEOUT)
             .client_disconnect_timeout(DISCONNECT_TIMEOUT)
             .h1_allow_half_closed(false)

@@ -1,6 +1,7 @@
 //! `ranq serve`
 
 use actix_web::rt::System;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
@@ -12,6 +13,7 @@ use crate::types::Clock;
 pub(super) fn serve(settings: Settings) -> Outcome {
     let config = settings.load()?;
     telemetry::start(&config.log, config.log_format)?;
+    allow_many_connections();
     for warning in &config.warnings {
         warn!("{warning}");
     }
@@ -35,4 +37,12 @@ pub(super) fn serve(settings: Settings) -> Outcome {
         .await?;
         Ok(())
     })
+}
+
+/// Raises the soft limit of open files to the hard one: each waiting worker holds a connection, and the usual soft limit is 1,024.
+fn allow_many_connections() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        warn!(%error, "the limit of open files stays at {:?}: {error}", limit.current);
+    }
 }

@@ -182,7 +182,11 @@ pub async fn dequeue_jobs(
         worker: body.worker,
         acks,
     };
-    let dequeued = queues.dequeue(&asked, key.once(&request, &bytes).as_ref()).await?;
+    let once_key = key.once(&request, &bytes);
+    // Not to be kept through a wait.
+    drop(bytes);
+    let dequeued = queues.dequeue(&asked, once_key.as_ref()).await?;
+    let_the_connection_look(&asked).await;
     deliver(dequeued, unreadable)
 }
 
@@ -219,8 +223,20 @@ pub async fn dequeue_several(
         worker: body.worker,
         acks,
     };
-    let dequeued = queues.dequeue(&asked, key.once(&request, &bytes).as_ref()).await?;
+    let once_key = key.once(&request, &bytes);
+    // Not to be kept through a wait.
+    drop(bytes);
+    let dequeued = queues.dequeue(&asked, once_key.as_ref()).await?;
+    let_the_connection_look(&asked).await;
     deliver(dequeued, unreadable)
+}
+
+/// Lets the connection be read once more after a wait: a write to a client that has just hung up succeeds all the same. Where the
+/// end of its other side is read, the handler ends here, and the leases go back.
+async fn let_the_connection_look(asked: &Dequeue) {
+    if !asked.wait.is_zero() {
+        tokio::task::yield_now().await;
+    }
 }
 
 fn deliver(
@@ -236,8 +252,7 @@ fn deliver(
         response.insert_header((IDEMPOTENT_REPLAYED, "true"));
     }
     let length = body.len() as u64;
-    let body =
-        LeasedBody { length, bytes: Some(Bytes::from(body)), guard, turn: Some(Box::pin(tokio::task::yield_now())) };
+    let body = LeasedBody { length, bytes: Some(Bytes::from(body)), guard };
     Ok(response.content_type("application/json").body(body))
 }
 
@@ -246,8 +261,6 @@ struct LeasedBody {
     length: u64,
     bytes: Option<Bytes>,
     guard: LeaseGuard,
-    /// A turn of the driver of connections, after which the leases count as delivered.
-    turn: Option<Pin<Box<dyn Future<Output = ()>>>>,
 }
 
 impl MessageBody for LeasedBody {
@@ -259,14 +272,8 @@ impl MessageBody for LeasedBody {
 
     fn poll_next(
         mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
+        _: &mut Context<'_>,
     ) -> Poll<Option<std::result::Result<Bytes, Infallible>>> {
-        // A write to a client that has just hung up succeeds all the same. So the connection is read once more before: it ends
-        // where the end of its other side is read.
-        if let Some(turn) = &mut self.turn {
-            std::task::ready!(turn.as_mut().poll(context));
-            self.turn = None;
-        }
         let bytes = self.bytes.take();
         if bytes.is_some() {
             self.guard.delivered();

@@ -105,10 +105,11 @@ impl Queues {
     /// `IdempotencyMismatch`, and those of the store. A queue that does not exist has no jobs.
     pub async fn dequeue(&self, request: &Dequeue, once: Option<&Once>) -> Result<Answered<Dequeued>> {
         let until = Instant::now() + request.wait;
-        let (order, first_call) = self.known_order(request, once).await?;
-        let (mut acked, last) = self.settle_beforehand(request, once).await?;
+        // In boxes, since a waiter should not keep the room that its looks have needed.
+        let (order, first_call) = Box::pin(self.known_order(request, once)).await?;
+        let (mut acked, last) = Box::pin(self.settle_beforehand(request, once)).await?;
         let mut acks = Acks::of(last);
-        let looked = self.look(request, &order, Some(&mut acks), Look::Once, once).await?;
+        let looked = Box::pin(self.look(request, &order, Some(&mut acks), Look::Once, once)).await?;
         acked.extend(acks.outcome());
         let finish = |looked: Looked| Answered {
             answer: Dequeued { jobs: looked.jobs, acked, guard: looked.guard },
@@ -123,7 +124,7 @@ impl Queues {
             // Registered before the look: a job that comes between the two would be missed otherwise.
             let waiting = self.waiters.on(&topics);
             let order = self.order(request);
-            let looked = self.look(request, &order, None, Look::BeforeWaiting, once).await?;
+            let looked = Box::pin(self.look(request, &order, None, Look::BeforeWaiting, once)).await?;
             // A wake-up is used up only by a look that has ended: until then it would go to the next waiter.
             if let Some(woken) = woken.take() {
                 woken.settle();
