@@ -21,6 +21,12 @@ if [ ! -e "$venv/complete" ]; then
     touch "$venv/complete"
 fi
 
+# send METHOD PATH BODY
+send() {
+    curl --silent --show-error --fail --output /dev/null -X "$1" -H "Authorization: Bearer $RANQ_ADMIN_TOKEN" --json "$3" \
+        "$RANQ_URL/v1/$2"
+}
+
 # What scripts/schemathesis.toml names.
 seed() {
     local board
@@ -28,6 +34,13 @@ seed() {
         curl --silent --show-error --fail --output /dev/null -H "Authorization: Bearer $RANQ_ADMIN_TOKEN" \
             --json '{"scores":[{"member":"alice","score":1500},{"member":"bob","score":1250.5}]}' \
             "$RANQ_URL/v1/leaderboards/$board/scores/batch"
+    done
+    local queue
+    for queue in emails spare; do
+        send POST "queues/$queue/jobs" '{"id": "welcome-ann", "payload": {"to": "ann@example.com"}}'
+        send POST "queues/$queue/jobs" '{"id": "later", "payload": 1, "delay_ms": 3600000}'
+        send PUT "queues/emails/schedules/$queue" '{"cron": "0 3 * * *", "payload": 1}'
+        send PUT "queues/emails/schedules/nightly" '{"cron": "0 3 * * *", "payload": 1}'
     done
 }
 
