@@ -1,4 +1,5 @@
-FROM rust:1-slim-bookworm AS builder
+# Not the slim one: the allocator is built by make.
+FROM rust:1-bookworm AS builder
 WORKDIR /build
 
 # The dependencies alone, built with an empty program: this layer stays cached
@@ -23,6 +24,8 @@ RUN groupadd --gid 10001 ranq \
     && useradd --uid 10001 --gid ranq --no-create-home --home-dir /nonexistent \
         --shell /usr/sbin/nologin ranq
 
+# `ranq worker` may speak to a service behind TLS.
+COPY --from=builder /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=builder /build/target/release/ranq /usr/local/bin/ranq
 
 # Loopback, the program's default, cannot be reached from outside a container.

@@ -55,7 +55,7 @@ CMD ["redis-server"]
 EOF
 docker build -t redis:7-bookworm "$work/redis"
 
-echo "== rust:1-slim-bookworm"
+echo "== rust:1-bookworm"
 mkdir -p "$work/rust/toolchain" "$work/rust/cargo"
 sysroot=$(rustc --print sysroot)
 cp -a "$sysroot/bin" "$sysroot/lib" "$work/rust/toolchain/"
@@ -69,7 +69,7 @@ fi
 cat >"$work/rust/Dockerfile" <<'EOF'
 FROM debian:bookworm-slim
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends ca-certificates gcc libc6-dev \
+    && apt-get install -y --no-install-recommends ca-certificates gcc libc6-dev make \
     && apt-get clean && rm -rf /var/lib/apt/lists/*
 COPY ca-certificates.crt /etc/ssl/certs/
 COPY cargo /usr/local/cargo
@@ -79,6 +79,6 @@ ENV CARGO_HOME=/usr/local/cargo RUSTUP_HOME=/usr/local/rustup \
 RUN ln -s /usr/local/rustup/toolchains/host/bin /usr/local/cargo/bin \
     && cargo --version
 EOF
-docker build -t rust:1-slim-bookworm "$work/rust"
+docker build -t rust:1-bookworm "$work/rust"
 
 docker image ls

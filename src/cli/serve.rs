@@ -2,6 +2,7 @@
 
 use actix_web::rt::System;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::disable_transparent_huge_pages;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
@@ -14,6 +15,7 @@ pub(super) fn serve(settings: Settings) -> Outcome {
     let config = settings.load()?;
     telemetry::start(&config.log, config.log_format)?;
     allow_many_connections();
+    keep_pages_small();
     for warning in &config.warnings {
         warn!("{warning}");
     }
@@ -44,5 +46,13 @@ fn allow_many_connections() {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
         warn!(%error, "the limit of open files stays at {:?}: {error}", limit.current);
+    }
+}
+
+/// Keeps idle memory small: each idle connection touches a little of large buffers, and huge pages would keep all of them. The
+/// embedded Redis inherits it, whose manual asks for the same (redis.io, "Diagnosing latency issues").
+fn keep_pages_small() {
+    if let Err(error) = disable_transparent_huge_pages(true) {
+        warn!(%error, "transparent huge pages stay as the system has them: {error}");
     }
 }

@@ -113,7 +113,9 @@ impl Db {
         if effect == Effect::Read && result.as_ref().is_err_and(Failure::is_lost_connection) {
             result = self.send(command).await;
         }
-        self.shared.metrics.redis_call(name, started.elapsed(), result.is_ok());
+        // A script that the server does not know yet is loaded and called again: nothing has failed.
+        let has_failed = result.as_ref().is_err_and(|failure| !failure.is_unknown_script());
+        self.shared.metrics.redis_call(name, started.elapsed(), !has_failed);
         result
     }
 

@@ -5,12 +5,13 @@ use std::time::Instant;
 use actix_web::Error as ActixError;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use actix_web::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use tracing::{Instrument as _, debug, debug_span, error};
 
+use super::headers::IDEMPOTENCY_KEY;
 use super::problem::Problem;
 use crate::error::Error;
 use crate::metrics::Metrics;
@@ -18,6 +19,10 @@ use crate::metrics::Metrics;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const MAX_REQUEST_ID: usize = 128;
+/// The end of the paths of requests that may wait.
+const WAITING: &str = "/dequeue";
+/// The headers that are read of those after this middleware.
+const KEPT_WHILE_WAITING: [&str; 4] = ["authorization", "content-type", "content-length", IDEMPOTENCY_KEY];
 /// The route of a request that met none.
 const NO_ROUTE: &str = "none";
 
@@ -37,6 +42,9 @@ pub async fn observe(
     if request.method() == Method::HEAD {
         // Answered as GET is (RFC 9110, section 9.3.2); the connection leaves the body out.
         request.head_mut().method = Method::GET;
+    }
+    if request.path().ends_with(WAITING) {
+        keep_few_headers(&mut request);
     }
     let span = debug_span!("request", request.id = %id, trace.id = %trace);
     let in_flight = metrics.as_ref().map(|metrics| metrics.in_flight());
@@ -58,6 +66,19 @@ pub async fn observe(
     debug!(request.id = %id, trace.id = %trace, http.method = method, http.route = route, http.status = status, took_ms,
         "{method} {route} {status} in {took_ms:.1} ms");
     Ok(response)
+}
+
+/// Leaves the headers that are read later, in a map of their number: what actix reads them into has room for 28, over 6 KB,
+/// which would be kept while a worker waits.
+fn keep_few_headers(request: &mut ServiceRequest) {
+    let headers = &mut request.head_mut().headers;
+    let mut few = HeaderMap::new();
+    for (name, value) in std::mem::take(headers) {
+        if KEPT_WHILE_WAITING.iter().any(|kept| name == *kept) {
+            few.append(name, value);
+        }
+    }
+    *headers = few;
 }
 
 /// The client's request id where it is a decent one, or a new one.
