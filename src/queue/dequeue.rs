@@ -109,35 +109,42 @@ impl Queues {
         let (order, first_call) = Box::pin(self.known_order(request, once)).await?;
         let (mut acked, last) = Box::pin(self.settle_beforehand(request, once)).await?;
         let mut acks = Acks::of(last);
-        let looked = Box::pin(self.look(request, &order, Some(&mut acks), Look::Once, once)).await?;
-        acked.extend(acks.outcome());
-        let finish = |looked: Looked| Answered {
-            answer: Dequeued { jobs: looked.jobs, acked, guard: looked.guard },
-            replayed: looked.replayed,
+        let may_wait = !request.wait.is_zero() && request.limit > 0 && first_call;
+        let topics: Vec<String> = match may_wait {
+            true => request.queues.iter().map(|queue| ready_topic(queue.as_str())).collect(),
+            false => Vec::new(),
         };
-        if !looked.jobs.is_empty() || request.wait.is_zero() || request.limit == 0 || !first_call || looked.replayed {
-            return Ok(finish(looked));
-        }
-        let topics: Vec<String> = request.queues.iter().map(|queue| ready_topic(queue.as_str())).collect();
+        // Registered before each look: a job that comes between the two would be missed otherwise.
+        let mut waiting = may_wait.then(|| self.waiters.on(&topics));
+        let kind = if may_wait { Look::BeforeWaiting } else { Look::Once };
+        let mut looked = Box::pin(self.look(request, &order, Some(&mut acks), kind, once)).await?;
+        acked.extend(acks.outcome());
         let mut woken: Option<crate::events::Waiting> = None;
         loop {
-            // Registered before the look: a job that comes between the two would be missed otherwise.
-            let waiting = self.waiters.on(&topics);
-            let order = self.order(request);
-            let looked = Box::pin(self.look(request, &order, None, Look::BeforeWaiting, once)).await?;
             // A wake-up is used up only by a look that has ended: until then it would go to the next waiter.
             if let Some(woken) = woken.take() {
                 woken.settle();
             }
             let now = Instant::now();
-            if !looked.jobs.is_empty() || now >= until || self.waiters.is_closed() {
-                return Ok(finish(looked));
-            }
+            let registered = match waiting.take() {
+                Some(registered)
+                    if looked.jobs.is_empty() && !looked.replayed && now < until && !self.waiters.is_closed() =>
+                {
+                    registered
+                }
+                _ => {
+                    let Looked { jobs, guard, replayed, room_in: _ } = looked;
+                    return Ok(Answered { answer: Dequeued { jobs, acked, guard }, replayed });
+                }
+            };
             let look_again = looked.room_in.map_or(until, |room_in| until.min(now + room_in));
             tokio::select! {
-                () = waiting.woken() => woken = Some(waiting),
-                () = tokio::time::sleep_until(look_again.into()) => {}
+                () = registered.woken() => woken = Some(registered),
+                () = tokio::time::sleep_until(look_again.into()) => drop(registered),
             }
+            waiting = Some(self.waiters.on(&topics));
+            let order = self.order(request);
+            looked = Box::pin(self.look(request, &order, None, Look::BeforeWaiting, once)).await?;
         }
     }
 
