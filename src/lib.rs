@@ -5,7 +5,7 @@
 //! | level | modules |
 //! |---|---|
 //! | 0 | [`types`], [`error`] |
-//! | 1 | [`config`], [`telemetry`], [`metrics`] |
+//! | 1 | [`config`], [`telemetry`], [`metrics`], [`cron`] |
 //! | 2 | [`db`] |
 //! | 3 | [`events`], [`task`] |
 //! | 4 | [`auth`], [`leaderboard`], [`queue`] |
@@ -17,6 +17,7 @@ pub mod app;
 pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod cron;
 pub mod db;
 pub mod error;
 pub mod events;

@@ -22,11 +22,11 @@ const ALLOWED: [(&str, &str, &str); 4] = [
 
 /// Files that may name the Redis client.
 const KNOW_REDIS: [&str; 6] =
-    ["src/db/", "src/leaderboard/store.rs", "src/queue/store", "src/error.rs", "src/app.rs", "src/config/"];
+    ["src/db/", "src/leaderboard/store", "src/queue/store", "src/error.rs", "src/app.rs", "src/config/"];
 
 /// The kinds of keys: the first word of each after the prefix and the hash tag. Those of a queue that scripts take by their
 /// place stand in `KEY_NAMES` of src/queue/line.rs.
-const KEY_KINDS: [&str; 13] = [
+const KEY_KINDS: [&str; 15] = [
     "board",
     "rank",
     "ids",
@@ -34,6 +34,8 @@ const KEY_KINDS: [&str; 13] = [
     "distinct",
     "idem",
     "limit",
+    "periods",
+    "free",
     "leaderboards",
     "probe",
     "ready",

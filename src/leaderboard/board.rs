@@ -1,14 +1,15 @@
 //! A leaderboard as the store knows it: its settings, their version, and the names of its keys.
 
+use std::collections::BTreeMap;
+
 use super::order_key;
-use super::settings::{Order, Settings};
-use super::submission::OPEN_PERIOD;
+pub(super) use super::section::RankingKeys;
+use super::section::{Sections, TAG};
+use super::settings::{Order, Settings, Window};
+use crate::cron::CronFault;
 use crate::db::Keyspace;
 pub(super) use crate::db::Version;
 use crate::types::{IdempotencyKey, LeaderboardName, Member, Timestamp, WindowName};
-
-/// The kind in the hash tag of all keys of a leaderboard.
-const TAG: &str = "lb";
 
 /// A leaderboard.
 #[derive(Debug, Clone)]
@@ -26,8 +27,7 @@ pub struct Board {
     /// One letter for each subscore: `d` or `a`.
     pub(super) directions: String,
     pub(super) key: String,
-    pub(super) label: AnswerLabel,
-    pub(super) rankings: Vec<RankingKeys>,
+    pub(super) sections: Sections,
     keyspace: Keyspace,
 }
 
@@ -45,6 +45,11 @@ impl AnswerLabel {
         order_letter(self.order).to_string() + &windows.collect::<String>()
     }
 
+    /// Whether the periods of a submission's `if_period` are all open.
+    pub(super) fn matches(&self, if_period: &BTreeMap<String, String>) -> bool {
+        if_period.is_empty() || closed_among(if_period, &self.windows).is_none()
+    }
+
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('|');
         let order = match parts.next()? {
@@ -60,29 +65,27 @@ impl AnswerLabel {
     }
 }
 
+/// The first window and period of an `if_period` that is not among the open ones.
+pub(super) fn closed_among<'a>(
+    if_period: &'a BTreeMap<String, String>,
+    open: &[(WindowName, String)],
+) -> Option<(&'a String, &'a String)> {
+    let is_open =
+        |window: &str, period: &str| open.iter().any(|(name, open)| name.as_str() == window && open == period);
+    if_period.iter().find(|(window, period)| !is_open(window, period))
+}
+
 fn order_letter(order: Order) -> char {
     if order == Order::Descending { 'd' } else { 'a' }
 }
 
-/// The keys of one ranking: a window's period, whole or of a segment.
-#[derive(Debug, Clone)]
-pub(super) struct RankingKeys {
-    pub(super) window: WindowName,
-    pub(super) period: String,
-    pub(super) rank: String,
-    pub(super) ids: String,
-    pub(super) meta: String,
-    pub(super) distinct: String,
-}
-
-impl RankingKeys {
-    pub(super) fn all(&self) -> [&str; 4] {
-        [&self.rank, &self.ids, &self.meta, &self.distinct]
-    }
-}
-
 pub(super) fn board_key(keyspace: &Keyspace, name: &LeaderboardName) -> String {
     keyspace.tagged(TAG, name.as_str(), "board")
+}
+
+/// What of a leaderboard is kept of rankings that have ended, and waits to be freed.
+pub(super) fn free_key(keyspace: &Keyspace, name: &LeaderboardName) -> String {
+    keyspace.tagged(TAG, name.as_str(), "free")
 }
 
 impl Board {
@@ -92,37 +95,19 @@ impl Board {
         version: Version,
         settings: Settings,
         created_at: Timestamp,
-    ) -> Self {
-        let key_of = |kind: &str, window: &WindowName| {
-            let epoch = &version.epoch;
-            keyspace.tagged(TAG, name.as_str(), &format!("{kind}:{epoch}:{window}:{OPEN_PERIOD}:"))
-        };
-        let rankings: Vec<RankingKeys> = settings
-            .windows
-            .iter()
-            .map(|window| RankingKeys {
-                window: window.name.clone(),
-                period: OPEN_PERIOD.to_owned(),
-                rank: key_of("rank", &window.name),
-                ids: key_of("ids", &window.name),
-                meta: key_of("meta", &window.name),
-                distinct: key_of("distinct", &window.name),
-            })
-            .collect();
-        let windows = rankings.iter().map(|ranking| (ranking.window.clone(), ranking.period.clone())).collect();
-        Self {
+    ) -> Result<Self, CronFault> {
+        Ok(Self {
             key: board_key(keyspace, &name),
             width: order_key::width(&settings),
             sub_width: order_key::sub_width(&settings),
             directions: settings.subscores.iter().map(|column| order_letter(column.order)).collect(),
-            label: AnswerLabel { order: settings.order, windows },
-            rankings,
+            sections: Sections::new(keyspace, &name, &version.epoch, settings.order, &settings.windows)?,
             keyspace: keyspace.clone(),
             name,
             settings,
             created_at,
             version,
-        }
+        })
     }
 
     /// Whether both are the same leaderboard with the same settings.
@@ -148,8 +133,28 @@ impl Board {
         format!("{} {}", ranking.rank, self.settings.fixed_part())
     }
 
-    /// The keys of the rankings that `other`, an older or newer self, does not have.
-    pub(super) fn rankings_missing_in<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a RankingKeys> {
-        self.rankings.iter().filter(|mine| !other.rankings.iter().any(|theirs| theirs.rank == mine.rank))
+    /// The windows that reset, in the order of the settings.
+    pub(super) fn resetting(&self) -> impl Iterator<Item = &Window> {
+        self.settings.windows.iter().filter(|window| window.reset.is_some())
+    }
+
+    /// The list of a window's periods.
+    pub(super) fn periods_key(&self, window: &WindowName) -> String {
+        let epoch = &self.version.epoch;
+        self.keyspace.tagged(TAG, self.name.as_str(), &format!("periods:{epoch}:{window}"))
+    }
+
+    /// The windows that `other`, an older or newer self, does not have, or has with other resets.
+    pub(super) fn windows_missing_in<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a Window> {
+        let stays = |mine: &Window| {
+            other.settings.windows.iter().any(|theirs| theirs.name == mine.name && theirs.resets_like(mine))
+        };
+        self.settings.windows.iter().filter(move |mine| !stays(mine))
+    }
+
+    /// The windows that `other` has too, with other resets.
+    pub(super) fn windows_changed_in<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a Window> {
+        let named = |mine: &Window| other.settings.windows.iter().any(|theirs| theirs.name == mine.name);
+        self.windows_missing_in(other).filter(move |mine| named(mine))
     }
 }

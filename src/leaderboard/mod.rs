@@ -1,12 +1,14 @@
 //! Leaderboards: rankings of members by score.
 
 mod board;
+mod calendar;
 mod cursor;
 mod entry;
 mod merge;
 mod order_key;
 mod reads;
 mod reply;
+mod section;
 mod settings;
 mod store;
 mod submission;
@@ -19,6 +21,7 @@ pub mod bench {
     pub use super::order_key::{decode as decode_order_key, encode_subscores};
 }
 
+use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
 
 use moka::sync::Cache;
@@ -28,6 +31,7 @@ pub use self::entry::{Distribution, Entry, Lookup, Page, QUANTILES, Ranking, Sta
 pub use self::settings::{Operator, Order, Settings, SubmissionLimit, Subscore, Ties, Window};
 pub use self::submission::{Fingerprint, OPEN_PERIOD, Standing, Submission, WantedRanks, WindowStanding};
 
+use self::board::RankingKeys;
 use self::merge::Merger;
 use self::store::{LeaderboardStore, Put, Versioned};
 use crate::db::{Db, Keyspace};
@@ -42,6 +46,10 @@ const MOST_TRIES: usize = 5;
 const CHUNK: usize = 50;
 /// Entries trimmed in one script call: under a millisecond of Redis.
 const TRIM_STEP: u64 = 32;
+/// Periods of a window that are looked through for a member: more than may be kept, and some that wait to be freed.
+const MOST_PERIODS: u64 = 2000;
+/// Rankings that a member is removed from in one script call.
+const RANKINGS_AT_ONCE: usize = 16;
 
 /// The leaderboards of a service. Clones share the cache of settings.
 #[derive(Clone)]
@@ -108,7 +116,10 @@ impl Leaderboards {
         old: Option<&Board>,
         settings: Settings,
     ) -> Result<Option<Summary>> {
-        let mut new = store::draft(self.store.keyspace(), name, old, settings);
+        let mut new = store::draft(self.store.keyspace(), name, old, settings)?;
+        if let Some(old) = old {
+            self.check_resets(old, &new).await?;
+        }
         if old.is_none() {
             // Listed before it is there, in case this process ends in between, and once more after, in case a deletion
             // took the name from the list in between.
@@ -126,16 +137,38 @@ impl Leaderboards {
                 new.created_at = reply::millis(&created_ms)?;
                 let board = Arc::new(new);
                 self.boards.insert(name.clone(), Arc::clone(&board));
+                if old.is_some() {
+                    self.free_all(name).await?;
+                }
                 let entries = self.trim(&board, entries).await?;
                 Ok(Some(Summary { board, entries }))
             }
         }
     }
 
-    /// Brings every ranking down to `max_entries`, in short steps; gives the entries of the first one.
+    /// Refuses other resets of windows that have entries.
+    async fn check_resets(&self, old: &Board, new: &Board) -> Result<()> {
+        for window in old.windows_changed_in(new) {
+            if self.store.holds(old, window).await? {
+                return Err(Error::Conflict(format!(
+                    "window `{}` of leaderboard `{}` has entries, so its reset and timezone cannot change: add another window",
+                    window.name, old.name
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Frees all that waits for it, in short steps.
+    async fn free_all(&self, name: &LeaderboardName) -> Result<()> {
+        while self.store.free(name).await? > 0 {}
+        Ok(())
+    }
+
+    /// Brings every open ranking down to `max_entries`, in short steps; gives the entries of the first one.
     async fn trim(&self, board: &Board, entries: u64) -> Result<u64> {
         let Some(keep) = board.settings.max_entries else { return Ok(entries) };
-        for ranking in &board.rankings {
+        for ranking in &self.store.section(board).rankings {
             // A stale answer means that the settings have changed again: whoever did that trims.
             while let Versioned::Current(1..) = self.store.trim(board, ranking, keep, TRIM_STEP).await? {}
         }
@@ -173,17 +206,42 @@ impl Leaderboards {
         Ok((summaries, names.last().filter(|_| more).cloned()))
     }
 
-    /// Removes a member from every window.
+    /// Removes a member from every window, periods that have ended included.
     ///
     /// # Errors
     ///
     /// `NoLeaderboard`; `NoMember` where it stands in none.
     pub async fn remove(&self, name: &LeaderboardName, member: &Member) -> Result<()> {
-        let removed = self.on_current(name, async |board| self.store.remove(board, member).await).await?;
-        if removed == 0 {
+        // Counted over all tries: one that meets new settings may have removed entries before.
+        let removed = Cell::new(0);
+        self.on_current(name, async |board| self.remove_everywhere(board, member, &removed).await).await?;
+        if removed.get() == 0 {
             return Err(Error::NoMember { leaderboard: name.clone(), member: member.clone() });
         }
         Ok(())
+    }
+
+    async fn remove_everywhere(&self, board: &Board, member: &Member, removed: &Cell<u64>) -> Result<Versioned<()>> {
+        let section = self.store.section(board);
+        let mut ended = Vec::new();
+        // Listed before the open ones are emptied: what ends in between makes that call come again.
+        for window in board.resetting() {
+            for (period, _) in self.store.periods(board, &window.name, None, MOST_PERIODS).await? {
+                let is_open = |open: &Arc<RankingKeys>| open.window == window.name && open.period == period;
+                if !section.rankings.iter().any(is_open) {
+                    ended.push(Arc::new(board.sections.ranking(&window.name, &period, None)));
+                }
+            }
+        }
+        let only_while = board.sections.change().then(|| section.bounds());
+        let steps = std::iter::once((&section.rankings[..], only_while));
+        for (rankings, only_while) in steps.chain(ended.chunks(RANKINGS_AT_ONCE).map(|chunk| (chunk, None))) {
+            match self.store.remove(board, member, rankings, only_while).await? {
+                Versioned::Stale => return Ok(Versioned::Stale),
+                Versioned::Current(count) => removed.set(removed.get() + count),
+            }
+        }
+        Ok(Versioned::Current(()))
     }
 
     /// Deletes a leaderboard with all that it holds.
@@ -194,6 +252,7 @@ impl Leaderboards {
     pub async fn delete(&self, name: &LeaderboardName) -> Result<()> {
         self.on_current(name, async |board| self.store.delete(board).await).await?;
         self.boards.invalidate(name);
+        self.free_all(name).await?;
         self.store.unlist_name(name).await?;
         // Created again in the meantime: it belongs in the list.
         if self.store.load(name).await?.is_some() {

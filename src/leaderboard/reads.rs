@@ -1,12 +1,14 @@
 //! Reading rankings.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::board::{Board, RankingKeys};
+use super::calendar::Span as PeriodSpan;
 use super::cursor::{self, Position};
 use super::entry::{Distribution, Entry, Lookup, Page, Ranking, Span, Start, View};
 use super::settings::Ties;
-use super::store::{Found, RawPage, Read, Versioned};
+use super::store::{Chosen, Found, RawPage, Read, Versioned};
 use super::{Leaderboards, MOST_TRIES, changing, reply};
 use crate::error::{Error, Result};
 use crate::types::{LeaderboardName, Limit, Member, Radius, Score, WindowName};
@@ -22,15 +24,15 @@ impl Leaderboards {
     /// `NoLeaderboard`, `NoWindow`, `NoPeriod`; `Malformed` for a cursor of another list.
     pub async fn rankings(&self, name: &LeaderboardName, view: &View, start: &Start, limit: Limit) -> Result<Page> {
         self.on_current(name, async |board| {
-            let ranking = pick(board, view)?;
+            let chosen = self.choose(board, view).await?;
             let span = match start {
                 Start::Offset(offset) => Span::Offset { offset: *offset, limit },
                 Start::Cursor(text) => {
-                    let Position { ranked, element } = cursor::decode(&board.cursor_context(ranking), text)?;
+                    let Position { ranked, element } = cursor::decode(&board.cursor_context(&chosen.ranking), text)?;
                     Span::After { ranked, element, limit }
                 }
             };
-            self.page(board, ranking, view.ranking, &span).await?.present(|| no_entry(name))
+            self.page(board, &chosen, view.ranking, &span).await?.present(|| no_entry(name))
         })
         .await
     }
@@ -59,7 +61,7 @@ impl Leaderboards {
         self.on_current(name, async |board| {
             let span = Span::Member { member: member.clone(), radius };
             let absent = || Error::NoMember { leaderboard: name.clone(), member: member.clone() };
-            self.page(board, pick(board, view)?, view.ranking, &span).await?.present(absent)
+            self.page(board, &self.choose(board, view).await?, view.ranking, &span).await?.present(absent)
         })
         .await
     }
@@ -82,7 +84,7 @@ impl Leaderboards {
                 ahead_of_equals: board.settings.ties == Ties::Latest,
                 radius,
             };
-            self.page(board, pick(board, view)?, view.ranking, &span).await?.present(|| no_entry(name))
+            self.page(board, &self.choose(board, view).await?, view.ranking, &span).await?.present(|| no_entry(name))
         })
         .await
     }
@@ -96,11 +98,11 @@ impl Leaderboards {
         let mut seen = BTreeSet::new();
         let wanted: Vec<Member> = members.iter().filter(|member| seen.insert(*member)).cloned().collect();
         self.on_current(name, async |board| {
-            let ranking = pick(board, view)?;
+            let chosen = self.choose(board, view).await?;
             let mut found: Vec<Found> = Vec::new();
             let mut missing = Vec::new();
             for chunk in wanted.chunks(LOOKUP_CHUNK) {
-                let looked_up = self.lookup_chunk(board, ranking, view.ranking, chunk).await?;
+                let looked_up = self.lookup_chunk(board, &chosen, view.ranking, chunk).await?;
                 let Versioned::Current(rows) = looked_up else { return Ok(Versioned::Stale) };
                 for (member, row) in chunk.iter().zip(rows) {
                     match row {
@@ -125,16 +127,16 @@ impl Leaderboards {
     async fn lookup_chunk(
         &self,
         board: &Board,
-        ranking: &RankingKeys,
+        chosen: &Chosen,
         shown: Ranking,
         members: &[Member],
     ) -> Result<Versioned<Vec<Option<Found>>>> {
         for _ in 0..MOST_TRIES {
-            match self.store.lookup(board, ranking, shown, members).await? {
+            match self.store.lookup(board, chosen, shown, members).await? {
                 Versioned::Stale => return Ok(Versioned::Stale),
                 Versioned::Current(Read::Answer(rows)) => return Ok(Versioned::Current(rows)),
                 Versioned::Current(Read::Undistinct | Read::Absent) => {
-                    self.store.build_distinct(board, ranking).await?;
+                    self.store.build_distinct(board, &chosen.ranking).await?;
                 }
             }
         }
@@ -147,25 +149,55 @@ impl Leaderboards {
     ///
     /// As [`Leaderboards::rankings`].
     pub async fn distribution(&self, name: &LeaderboardName, view: &View, buckets: u32) -> Result<Distribution> {
-        self.on_current(name, async |board| self.store.distribution(board, pick(board, view)?, buckets).await).await
+        self.on_current(name, async |board| {
+            let chosen = self.choose(board, view).await?;
+            self.store.distribution(board, &chosen, buckets).await
+        })
+        .await
+    }
+
+    /// The ranking that a view shows.
+    async fn choose(&self, board: &Board, view: &View) -> Result<Chosen> {
+        if view.segment.is_some() {
+            return Err(Error::invalid("segment", "this leaderboard has no segments"));
+        }
+        let section = self.store.section(board);
+        let open = match &view.window {
+            None => section.rankings.first(),
+            Some(window) => section.rankings.iter().find(|ranking| ranking.window == *window),
+        };
+        let open = open.ok_or_else(|| Error::NoWindow {
+            leaderboard: board.name.clone(),
+            window: view.window.as_ref().map_or(String::new(), ToString::to_string),
+        })?;
+        let the_open_one = || Chosen { ranking: Arc::clone(open), only_while: open.span.map(PeriodSpan::bounds_us) };
+        let Some(period) = &view.period else { return Ok(the_open_one()) };
+        if open.span.is_some() && self.store.has_period(board, &open.window, period).await? {
+            let ranking = Arc::new(board.sections.ranking(&open.window, period, None));
+            return Ok(Chosen { ranking, only_while: None });
+        }
+        if *period != open.period {
+            return Err(Error::NoPeriod { window: open.window.to_string(), period: period.clone() });
+        }
+        Ok(the_open_one())
     }
 
     async fn page(
         &self,
         board: &Board,
-        ranking: &RankingKeys,
+        chosen: &Chosen,
         shown: Ranking,
         span: &Span,
     ) -> Result<Versioned<Option<Page>>> {
         for _ in 0..MOST_TRIES {
-            match self.store.page(board, ranking, shown, span).await? {
+            match self.store.page(board, chosen, shown, span).await? {
                 Versioned::Stale => return Ok(Versioned::Stale),
                 Versioned::Current(Read::Absent) => return Ok(Versioned::Current(None)),
                 Versioned::Current(Read::Undistinct) => {
-                    self.store.build_distinct(board, ranking).await?;
+                    self.store.build_distinct(board, &chosen.ranking).await?;
                 }
                 Versioned::Current(Read::Answer(raw)) => {
-                    return Ok(Versioned::Current(Some(to_page(board, ranking, shown, raw)?)));
+                    return Ok(Versioned::Current(Some(to_page(board, &chosen.ranking, shown, raw)?)));
                 }
             }
         }
@@ -189,27 +221,6 @@ fn no_entry(name: &LeaderboardName) -> Error {
 
 fn columns(board: &Board) -> Vec<WindowName> {
     board.settings.subscores.iter().map(|column| column.name.clone()).collect()
-}
-
-/// The ranking that a view shows.
-fn pick<'a>(board: &'a Board, view: &View) -> Result<&'a RankingKeys> {
-    if view.segment.is_some() {
-        return Err(Error::invalid("segment", "this leaderboard has no segments"));
-    }
-    let ranking = match &view.window {
-        None => board.rankings.first(),
-        Some(window) => board.rankings.iter().find(|ranking| ranking.window == *window),
-    };
-    let ranking = ranking.ok_or_else(|| Error::NoWindow {
-        leaderboard: board.name.clone(),
-        window: view.window.as_ref().map_or(String::new(), ToString::to_string),
-    })?;
-    match &view.period {
-        Some(period) if *period != ranking.period => {
-            Err(Error::NoPeriod { window: ranking.window.to_string(), period: period.clone() })
-        }
-        Some(_) | None => Ok(ranking),
-    }
 }
 
 fn to_page(board: &Board, ranking: &RankingKeys, shown: Ranking, raw: RawPage) -> Result<Page> {

@@ -96,6 +96,7 @@ pub(super) fn results(label: &AnswerLabel, mut reply: Reply) -> Result<Vec<Submi
 fn submitted(label: &AnswerLabel, mut reply: Reply) -> Result<Submitted> {
     match reply.text()?.as_str() {
         "mismatch" => Ok(Submitted::Mismatch),
+        "closed" => Ok(Submitted::Closed { open: label.windows.clone() }),
         "overflow" => Ok(Submitted::Overflow),
         "limited" => Ok(Submitted::Limited { retry_after_ms: reply.count()? }),
         "replayed" => {

@@ -3,12 +3,15 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::calendar::Calendar;
+use crate::cron::CronFault;
 use crate::error::Fault;
-use crate::types::{Score, WindowName, read_choice, read_object};
+use crate::types::{Score, WindowName, present, read_choice, read_object};
 
 const MAX_SUBSCORES: usize = 4;
 const MAX_SHARDS: u32 = 256;
 const MAX_WINDOWS: usize = 16;
+const MAX_KEEP: u32 = 1000;
 const MAX_SUBMISSION_LIMIT: u32 = 1000;
 const MAX_LIMIT_MS: u64 = 30 * 24 * 3600 * 1000;
 
@@ -70,6 +73,52 @@ pub struct Window {
     /// The window's name.
     #[schema(value_type = String, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", example = "all_time")]
     pub name: WindowName,
+    /// When it begins anew: `daily`, `weekly` (on Monday), `monthly` or `yearly` at midnight, or a cron line of five fields, or
+    /// of six with seconds first. Left out, it never resets. Fixed once there are entries.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, max_length = 256, example = "weekly")]
+    pub reset: Option<String>,
+    /// The IANA time zone that `reset` goes by; `UTC` by default. Fixed once there are entries.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, example = "Asia/Seoul")]
+    pub timezone: Option<String>,
+    /// How many ended periods are kept; 8 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false, minimum = 0, maximum = 1000, example = 8)]
+    pub keep: Option<u32>,
+}
+
+impl Window {
+    /// A window that never resets.
+    pub fn without_reset(name: WindowName) -> Self {
+        Self { name, reset: None, timezone: None, keep: None }
+    }
+
+    /// Whether both begin anew at the same times.
+    pub(super) fn resets_like(&self, other: &Self) -> bool {
+        let zone = |window: &Self| window.timezone.clone().unwrap_or_else(|| "UTC".to_owned());
+        self.reset == other.reset && zone(self) == zone(other)
+    }
+
+    /// Every rule that the window breaks; `pointer` is where it stands.
+    fn faults(&self, pointer: &str) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        match Calendar::of(self) {
+            Ok(_) => {}
+            Err(CronFault::Line(detail)) => faults.push(Fault::new(format!("{pointer}/reset"), detail)),
+            Err(CronFault::Zone(detail)) => faults.push(Fault::new(format!("{pointer}/timezone"), detail)),
+        }
+        if self.reset.is_none() && self.timezone.is_some() {
+            faults.push(Fault::new(format!("{pointer}/timezone"), "needs a `reset`"));
+        }
+        if self.reset.is_none() && self.keep.is_some() {
+            faults.push(Fault::new(format!("{pointer}/keep"), "needs a `reset`"));
+        }
+        if self.keep.is_some_and(|keep| keep > MAX_KEEP) {
+            faults.push(Fault::new(format!("{pointer}/keep"), format!("must be 0 to {MAX_KEEP}")));
+        }
+        faults
+    }
 }
 
 /// A further column that decides between equal scores.
@@ -147,7 +196,7 @@ impl Default for Settings {
             order: Order::default(),
             operator: Operator::default(),
             ties: Ties::default(),
-            windows: vec![Window { name: all_time }],
+            windows: vec![Window::without_reset(all_time)],
             segments: Vec::new(),
             subscores: Vec::new(),
             min_score: None,
@@ -184,6 +233,10 @@ impl Settings {
         if let Some(SubmissionLimit { limit, per_ms }) = self.submission_limit {
             check((1..=MAX_SUBMISSION_LIMIT).contains(&limit), "/submission_limit/limit", "must be 1 to 1000");
             check((1..=MAX_LIMIT_MS).contains(&per_ms), "/submission_limit/per_ms", "must be 1 to 2592000000");
+        }
+        // Their number is bounded first: each is work.
+        for (number, window) in self.windows.iter().enumerate().take(MAX_WINDOWS) {
+            faults.extend(window.faults(&format!("/windows/{number}")));
         }
         faults
     }

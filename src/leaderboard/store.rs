@@ -1,22 +1,27 @@
 //! Leaderboards in Redis: the only place of their keys. A method is one script or one read.
 
+mod periods;
+mod reading;
+
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use redis::Value;
 
-use super::board::{Board, RankingKeys, Version, board_key};
-use super::entry::{Distribution, QUANTILES, Ranking, Span};
+use self::periods::Going;
+pub(super) use self::reading::{Chosen, Found, RawPage, Read};
+use super::board::{Board, RankingKeys, Version, board_key, free_key};
 use super::reply::{self, Reply};
-use super::settings::{Operator, Order, Settings, Ties};
+use super::section::Section;
+use super::settings::{Operator, Settings, Ties};
 use super::submission::{Fingerprint, Row, WantedRanks, WindowStanding};
+use super::{MOST_TRIES, changing};
 pub(super) use crate::db::Versioned;
 use crate::db::{Db, Effect, Keyspace, Script, ScriptCall};
 use crate::error::{Error, Result};
-use crate::types::{Clock, IdempotencyKey, LeaderboardName, Limit, Member, Score};
+use crate::types::{Clock, IdempotencyKey, LeaderboardName, Limit, Member, WindowName};
 
 const RECORD_LIFETIME_MS: u64 = 24 * 3600 * 1000;
-/// Rows that one step of building the distinct ZSET looks at: under a millisecond.
-const DISTINCT_STEP: u64 = 500;
 
 const ORDER: &str = include_str!("lua/_order.lua");
 const DIRECTORY: &str = include_str!("lua/_directory.lua");
@@ -26,6 +31,8 @@ const ENTRY_WRITE: &str = include_str!("lua/_entry_write.lua");
 const STAMP: &str = include_str!("lua/_stamp.lua");
 const RECORD: &str = include_str!("lua/_record.lua");
 const READING: &str = include_str!("lua/_reading.lua");
+const PERIOD: &str = include_str!("lua/_period.lua");
+const FREEING: &str = include_str!("lua/_free.lua");
 
 macro_rules! script {
     ($static:ident, $name:literal, $effect:ident, $($part:expr),*) => {
@@ -36,8 +43,9 @@ macro_rules! script {
 }
 
 script!(RECALL, "recall", Read, RECORD);
-script!(PUT, "put", Store, STAMP);
-script!(DELETE, "delete", Free,);
+script!(PUT, "put", Store, STAMP, FREEING);
+script!(DELETE, "delete", Free, FREEING);
+script!(FREE, "free", Free,);
 script!(
     SUBMIT,
     "submit",
@@ -48,16 +56,17 @@ script!(
     ENTRY,
     ENTRY_WRITE,
     STAMP,
+    PERIOD,
     include_str!("lua/_subscores.lua"),
     include_str!("lua/_submission.lua"),
     RECORD,
     include_str!("lua/_guards.lua")
 );
-script!(PAGE, "page", Read, ORDER, DIRECTORY, ENTRY, READING);
-script!(LOOKUP, "lookup", Read, ORDER, DIRECTORY, ENTRY, READING);
+script!(PAGE, "page", Read, ORDER, DIRECTORY, ENTRY, READING, STAMP, PERIOD);
+script!(LOOKUP, "lookup", Read, ORDER, DIRECTORY, ENTRY, READING, STAMP, PERIOD);
 script!(DISTINCT, "distinct", Store, ORDER);
-script!(DISTRIBUTION, "distribution", Read,);
-script!(REMOVE, "remove", Free, ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE);
+script!(DISTRIBUTION, "distribution", Read, STAMP, PERIOD);
+script!(REMOVE, "remove", Free, ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, STAMP, PERIOD);
 script!(TRIM, "trim", Free, ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE);
 
 /// How storing settings ended.
@@ -68,9 +77,18 @@ pub(super) enum Put {
 
 /// What the script made of one submission.
 pub(super) enum Submitted {
-    Counted { windows: Vec<WindowStanding>, replayed: bool },
+    Counted {
+        windows: Vec<WindowStanding>,
+        replayed: bool,
+    },
     Mismatch,
-    Limited { retry_after_ms: u64 },
+    /// It was meant for another period than the open ones, which these are.
+    Closed {
+        open: Vec<(WindowName, String)>,
+    },
+    Limited {
+        retry_after_ms: u64,
+    },
     Overflow,
 }
 
@@ -91,52 +109,48 @@ pub(super) struct Answered {
     pub(super) note: Option<String>,
 }
 
-/// A run of raw entries.
-pub(super) struct RawPage {
-    pub(super) total: u64,
-    pub(super) from: u64,
-    pub(super) asked: u64,
-    pub(super) asked_rank: u64,
-    pub(super) first_rank: u64,
-    pub(super) elements: Vec<(Vec<u8>, Score)>,
-    pub(super) metadata: Vec<String>,
-}
-
-/// A member found by a look-up.
-pub(super) struct Found {
-    pub(super) place: u64,
-    pub(super) rank: u64,
-    pub(super) element: Vec<u8>,
-    pub(super) ranked: Score,
-    pub(super) metadata: String,
-}
-
-/// The answer of a read that may need the distinct ZSET.
-pub(super) enum Read<T> {
-    Absent,
-    Undistinct,
-    Answer(T),
-}
-
 #[derive(Clone)]
 pub(super) struct LeaderboardStore {
     db: Db,
     keyspace: Keyspace,
     clock: Clock,
+    /// By how much the Redis server's clock is ahead of this process', as far as it is known, in µs.
+    ahead_us: Arc<AtomicI64>,
 }
 
 impl LeaderboardStore {
     pub(super) fn new(db: Db, keyspace: Keyspace, clock: Clock) -> Self {
-        Self { db, keyspace, clock }
+        Self { db, keyspace, clock, ahead_us: Arc::default() }
     }
 
     /// The same store through another connection.
     pub(super) fn on(&self, db: Db) -> Self {
-        Self { db, keyspace: self.keyspace.clone(), clock: self.clock.clone() }
+        Self { db, ..self.clone() }
     }
 
     pub(super) fn keyspace(&self) -> &Keyspace {
         &self.keyspace
+    }
+
+    /// The Redis server's time in µs, as far as it is known here. Scripts tell where that is too far off.
+    fn now_us(&self) -> i64 {
+        self.clock.estimate_us().saturating_add(self.ahead_us.load(Ordering::Relaxed))
+    }
+
+    /// Takes the time that a script told.
+    fn learn(&self, mut reply: Reply) -> Result<()> {
+        let server_us = reply.integer()?;
+        match self.clock {
+            Clock::Server => self.ahead_us.store(server_us - self.clock.estimate_us(), Ordering::Relaxed),
+            // One that a test moves is known.
+            Clock::Fixed(_) => {}
+        }
+        Ok(())
+    }
+
+    /// The section of now, as far as it is known here.
+    pub(super) fn section(&self, board: &Board) -> Arc<Section> {
+        board.sections.at(if board.sections.change() { self.now_us() } else { 0 })
     }
 
     fn index_key(&self) -> String {
@@ -188,13 +202,15 @@ impl LeaderboardStore {
         let settings = serde_json::from_str(&reply.text()?).map_err(|_| unreadable())?;
         let created_at = reply::millis(&reply.text()?)?;
         let version = version.ok_or_else(unreadable)?;
-        Ok(Some(Arc::new(Board::new(&self.keyspace, name.clone(), version, settings, created_at))))
+        let board = Board::new(&self.keyspace, name.clone(), version, settings, created_at);
+        Ok(Some(Arc::new(board.map_err(|_| unreadable())?)))
     }
 
     /// How many entries the first window has.
     pub(super) async fn entries(&self, board: &Board) -> Result<u64> {
         let mut command = redis::cmd("ZCARD");
-        command.arg(board.rankings.first().map_or("", |ranking| &ranking.rank));
+        let section = self.section(board);
+        command.arg(section.rankings.first().map_or("", |ranking| &ranking.rank));
         match self.db.run(&command, "count_entries", Effect::Read).await? {
             Value::Int(count) => Ok(u64::try_from(count).unwrap_or(0)),
             other => Err(Error::Internal(format!("ZCARD answered {other:?}"))),
@@ -203,11 +219,14 @@ impl LeaderboardStore {
 
     /// Stores `new` in the place of `old`, or where nothing is yet.
     pub(super) async fn put(&self, old: Option<&Board>, new: &Board) -> Result<Versioned<Put>> {
-        let mut keys = vec![new.key.as_str()];
-        keys.extend(new.rankings.iter().map(|ranking| ranking.rank.as_str()));
-        if let Some(old) = old {
-            keys.extend(old.rankings_missing_in(new).flat_map(RankingKeys::all));
-        }
+        let section = self.section(new);
+        let mut keys = vec![new.key.clone(), free_key(&self.keyspace, &new.name)];
+        keys.extend(section.rankings.iter().map(|ranking| ranking.rank.clone()));
+        keys.extend(new.resetting().map(|window| new.periods_key(&window.name)));
+        let standing = keys.len() - 2;
+        let going = old.map(|old| self.keys_of(old, old.windows_missing_in(new)));
+        let Going { lists, stems, others } = going.unwrap_or_default();
+        keys.extend(lists.into_iter().chain(others));
         let settings = serde_json::to_string(&new.settings)
             .map_err(|error| Error::Internal(format!("settings cannot be written: {error}")))?;
         let call = PUT
@@ -218,7 +237,8 @@ impl LeaderboardStore {
             .arg(settings)
             .arg(new.settings.fixed_part())
             .arg(self.clock.to_argument())
-            .number(new.rankings.len() as u64);
+            .number(standing as u64);
+        let call = stems.iter().fold(call, ScriptCall::arg);
         let mut reply = Reply::of(call.run(&self.db).await?)?;
         match reply.text()?.as_str() {
             "stale" => Ok(Versioned::Stale),
@@ -229,9 +249,11 @@ impl LeaderboardStore {
 
     /// Deletes the leaderboard with all that it holds.
     pub(super) async fn delete(&self, board: &Board) -> Result<Versioned<()>> {
-        let mut keys = vec![board.key.as_str()];
-        keys.extend(board.rankings.iter().flat_map(RankingKeys::all));
-        Ok(current(DELETE.keys(&keys).arg(board.version.text()).run(&self.db).await?)?.map(drop))
+        let Going { lists, stems, others } = self.keys_of(board, board.settings.windows.iter());
+        let mut keys = vec![board.key.clone(), free_key(&self.keyspace, &board.name)];
+        keys.extend(lists.into_iter().chain(others));
+        let call = stems.iter().fold(DELETE.keys(&keys).arg(board.version.text()), ScriptCall::arg);
+        Ok(self.current(call.run(&self.db).await?)?.map(drop))
     }
 
     /// Submits rows in one script call; `record` makes the call count once.
@@ -242,14 +264,50 @@ impl LeaderboardStore {
         ranks: WantedRanks,
         record: Option<&CallRecord<'_>>,
     ) -> Result<Versioned<Answered>> {
+        for _ in 0..MOST_TRIES {
+            let now_us = if board.sections.change() { self.now_us() } else { 0 };
+            let sections = board.sections.around(now_us);
+            let call = self.submit_call(board, &sections, rows, ranks, record);
+            let mut reply = Reply::of(call.run(&self.db).await?)?;
+            match reply.text()?.as_str() {
+                "stale" => return Ok(Versioned::Stale),
+                "mismatch" => return Err(Error::IdempotencyMismatch),
+                "replayed" => return Ok(Versioned::Current(reply::first_call(reply)?)),
+                "period" => self.learn(reply)?,
+                number => {
+                    let section = number.parse().ok().and_then(|number: usize| sections.get(number));
+                    let section = section.ok_or_else(|| Error::Internal(format!("a call counted in `{number}`")))?;
+                    let results = reply::results(&section.label, reply)?;
+                    if results.len() != rows.len() {
+                        return Err(Error::Internal("a call was answered with another number of results".to_owned()));
+                    }
+                    return Ok(Versioned::Current(Answered { results, note: None }));
+                }
+            }
+        }
+        Err(changing(&board.name))
+    }
+
+    fn submit_call(
+        &self,
+        board: &Board,
+        sections: &[Arc<Section>],
+        rows: &[&Row],
+        ranks: WantedRanks,
+        record: Option<&CallRecord<'_>>,
+    ) -> ScriptCall<'static> {
         let settings = &board.settings;
         let record_keys: Vec<String> = record.map_or(Vec::new(), |record| {
             vec![board.record_key(record.key, "batch"), board.record_key(record.key, &record.part)]
         });
+        let lists: Vec<String> = board.resetting().map(|window| board.periods_key(&window.name)).collect();
         let own_keys: Vec<String> = rows.iter().flat_map(|row| self.row_keys(board, row)).collect();
         let mut keys = vec![board.key.as_str()];
         keys.extend(record_keys.iter().map(String::as_str));
-        keys.extend(board.rankings.iter().flat_map(RankingKeys::all));
+        let before = keys.len();
+        keys.extend(sections.iter().flat_map(|section| &section.rankings).flat_map(|ranking| ranking.all()));
+        keys.extend(lists.iter().map(String::as_str));
+        let of_rankings = keys.len() - before;
         keys.extend(own_keys.iter().map(String::as_str));
         let (limit, per_ms) = settings.submission_limit.map_or((0, 0), |limit| (limit.limit, limit.per_ms));
         let mut call = SUBMIT
@@ -262,7 +320,7 @@ impl LeaderboardStore {
             .number(settings.max_entries.unwrap_or(0))
             .number(limit.into())
             .number(per_ms * 1000)
-            .number(board.rankings.len() as u64)
+            .number(of_rankings as u64)
             .arg(match ranks {
                 WantedRanks::None => "0",
                 WantedRanks::New => "1",
@@ -270,8 +328,8 @@ impl LeaderboardStore {
             })
             .number(RECORD_LIFETIME_MS)
             .arg(record.map_or(&[][..], |record| record.fingerprint.as_bytes()))
-            .arg(board.label.text())
-            .arg(record.map_or(String::new(), |record| format!("{}\n{}", board.label.text(), record.note)));
+            .arg(section_lines(board, sections, rows))
+            .arg(record.map_or("", |record| &record.note));
         for row in rows {
             call = call
                 .arg(row.member.as_str())
@@ -281,19 +339,7 @@ impl LeaderboardStore {
                 .arg(row.metadata.as_ref().map_or("", |metadata| metadata.as_str()))
                 .arg(row.key.as_ref().map_or(&[][..], |(_, _, fingerprint)| fingerprint.as_bytes()));
         }
-        let mut reply = Reply::of(call.run(&self.db).await?)?;
-        match reply.text()?.as_str() {
-            "stale" => Ok(Versioned::Stale),
-            "mismatch" => Err(Error::IdempotencyMismatch),
-            "replayed" => Ok(Versioned::Current(reply::first_call(reply)?)),
-            _ => {
-                let results = reply::results(&board.label, reply)?;
-                if results.len() != rows.len() {
-                    return Err(Error::Internal("a call was answered with another number of results".to_owned()));
-                }
-                Ok(Versioned::Current(Answered { results, note: None }))
-            }
-        }
+        call
     }
 
     /// The first answer to a call, if there was one.
@@ -331,136 +377,23 @@ impl LeaderboardStore {
         record.into_iter().chain(log)
     }
 
-    /// Reads a run of entries.
-    pub(super) async fn page(
+    /// Removes a member from rankings; gives in how many it was. `only_while` is when they are the open ones.
+    pub(super) async fn remove(
         &self,
         board: &Board,
-        ranking: &RankingKeys,
-        shown: Ranking,
-        span: &Span,
-    ) -> Result<Versioned<Read<RawPage>>> {
-        let call = read_call(&PAGE, board, ranking, shown);
-        let call = match span {
-            Span::Offset { offset, limit } => call.arg("offset").number(*offset).number(limit.get().into()),
-            Span::After { ranked, element, limit } => {
-                call.arg("after").arg(ranked.to_redis()).arg(element).number(limit.get().into())
-            }
-            Span::Member { member, radius } => call.arg("member").arg(member.as_str()).number((*radius).into()),
-            Span::Score { ranked, ahead_of_equals, radius } => call
-                .arg("score")
-                .arg(ranked.to_redis())
-                .number(radius.get().into())
-                .arg(if *ahead_of_equals { "1" } else { "0" }),
-        };
-        let mut reply = Reply::of(call.run(&self.db).await?)?;
-        match reply.text()?.as_str() {
-            "stale" => return Ok(Versioned::Stale),
-            "absent" => return Ok(Versioned::Current(Read::Absent)),
-            "undistinct" => return Ok(Versioned::Current(Read::Undistinct)),
-            _ => {}
-        }
-        let (total, from, asked) = (reply.count()?, reply.count()?, reply.count()?);
-        let (asked_rank, first_rank) = (reply.count()?, reply.count()?);
-        let mut run = reply.list()?;
-        let mut elements = Vec::new();
-        while !run.is_empty() {
-            elements.push((run.bytes()?, run.score()?));
-        }
-        let mut run = reply.list()?;
-        let mut metadata = Vec::new();
-        while !run.is_empty() {
-            metadata.push(run.text()?);
-        }
-        Ok(Versioned::Current(Read::Answer(RawPage { total, from, asked, asked_rank, first_rank, elements, metadata })))
-    }
-
-    /// Reads the entries of members, `None` for each that has none.
-    pub(super) async fn lookup(
-        &self,
-        board: &Board,
-        ranking: &RankingKeys,
-        shown: Ranking,
-        members: &[Member],
-    ) -> Result<Versioned<Read<Vec<Option<Found>>>>> {
-        let mut call = read_call(&LOOKUP, board, ranking, shown);
-        for member in members {
-            call = call.arg(member.as_str());
-        }
-        let mut reply = Reply::of(call.run(&self.db).await?)?;
-        match reply.text()?.as_str() {
-            "stale" => return Ok(Versioned::Stale),
-            "undistinct" => return Ok(Versioned::Current(Read::Undistinct)),
-            _ => {}
-        }
-        reply.count()?;
-        let mut found = Vec::with_capacity(members.len());
-        while !reply.is_empty() {
-            let mut row = reply.list()?;
-            found.push(if row.is_empty() {
-                None
-            } else {
-                Some(Found {
-                    place: row.count()?,
-                    rank: row.count()?,
-                    element: row.bytes()?,
-                    ranked: row.score()?,
-                    metadata: row.text()?,
-                })
-            });
-        }
-        Ok(Versioned::Current(Read::Answer(found)))
-    }
-
-    /// Builds the ZSET of distinct rows of a ranking, in short steps.
-    pub(super) async fn build_distinct(&self, board: &Board, ranking: &RankingKeys) -> Result<()> {
-        let (mut score, mut sub_key) = (Vec::new(), Vec::new());
-        loop {
-            let call = DISTINCT
-                .keys(&[&ranking.rank, &ranking.distinct])
-                .arg(&score)
-                .arg(&sub_key)
-                .number(board.sub_width as u64)
-                .number(DISTINCT_STEP);
-            let mut reply = Reply::of(call.run(&self.db).await?)?;
-            if reply.text()? == "done" {
-                return Ok(());
-            }
-            (score, sub_key) = (reply.bytes()?, reply.bytes()?);
-        }
-    }
-
-    /// Counts the entries by score.
-    pub(super) async fn distribution(
-        &self,
-        board: &Board,
-        ranking: &RankingKeys,
-        buckets: u32,
-    ) -> Result<Versioned<Distribution>> {
-        let mut call = DISTRIBUTION
-            .keys(&[&board.key, &ranking.rank])
-            .arg(board.version.text())
-            .number(buckets.into())
-            .arg(if board.settings.order == Order::Descending { "1" } else { "0" });
-        for (_, share) in QUANTILES {
-            call = call.arg(share);
-        }
-        match current(call.run(&self.db).await?)? {
-            Versioned::Stale => Ok(Versioned::Stale),
-            Versioned::Current(reply) => Ok(Versioned::Current(reply::distribution(board, reply)?)),
-        }
-    }
-
-    /// Removes a member from every ranking; gives in how many it was.
-    pub(super) async fn remove(&self, board: &Board, member: &Member) -> Result<Versioned<u64>> {
+        member: &Member,
+        rankings: &[Arc<RankingKeys>],
+        only_while: Option<(i64, i64)>,
+    ) -> Result<Versioned<u64>> {
         let mut keys = vec![board.key.as_str()];
-        keys.extend(board.rankings.iter().flat_map(RankingKeys::all));
+        keys.extend(rankings.iter().flat_map(|ranking| ranking.all()));
         let call = REMOVE
             .keys(&keys)
-            .arg(board.version.text())
+            .arg(self.asked(board, only_while))
             .number(board.width as u64)
             .number(board.sub_width as u64)
             .arg(member.as_str());
-        match current(call.run(&self.db).await?)? {
+        match self.current(call.run(&self.db).await?)? {
             Versioned::Stale => Ok(Versioned::Stale),
             Versioned::Current(mut reply) => Ok(Versioned::Current(reply.count()?)),
         }
@@ -482,28 +415,47 @@ impl LeaderboardStore {
             .number(board.sub_width as u64)
             .number(keep)
             .number(most);
-        match current(call.run(&self.db).await?)? {
+        match self.current(call.run(&self.db).await?)? {
             Versioned::Stale => Ok(Versioned::Stale),
             Versioned::Current(mut reply) => Ok(Versioned::Current(reply.count()?)),
         }
     }
+
+    /// The version that a call was made under, and from when until when it holds, as scripts compare them.
+    fn asked(&self, board: &Board, only_while: Option<(i64, i64)>) -> String {
+        let version = board.version.text();
+        match only_while {
+            None => version,
+            Some((from_us, until_us)) => format!("{version} {from_us} {until_us} {}", self.clock.to_argument()),
+        }
+    }
+
+    /// The rest of an answer that begins with `stale`, `period` or `ok`. Where another period is open than was thought,
+    /// what was read of the leaderboard is stale too.
+    fn current(&self, value: Value) -> Result<Versioned<Reply>> {
+        let mut reply = Reply::of(value)?;
+        match reply.text()?.as_str() {
+            "stale" => Ok(Versioned::Stale),
+            "period" => self.learn(reply).map(|()| Versioned::Stale),
+            _ => Ok(Versioned::Current(reply)),
+        }
+    }
 }
 
-/// The rest of an answer that begins with `stale` or `ok`.
-fn current(value: Value) -> Result<Versioned<Reply>> {
-    let mut reply = Reply::of(value)?;
-    Ok(if reply.text()? == "stale" { Versioned::Stale } else { Versioned::Current(reply) })
-}
-
-/// What the reads of entries begin with.
-fn read_call<'a>(script: &'a Script, board: &Board, ranking: &RankingKeys, shown: Ranking) -> ScriptCall<'a> {
-    let [rank, ids, meta, distinct] = ranking.all();
-    script
-        .keys(&[&board.key, rank, ids, meta, distinct])
-        .arg(board.version.text())
-        .number(board.width as u64)
-        .number(board.sub_width as u64)
-        .arg(shown.name())
+/// The sections that a call may count in, as `submit.lua` takes them.
+fn section_lines(board: &Board, sections: &[Arc<Section>], rows: &[&Row]) -> String {
+    if !board.sections.change() {
+        return sections.first().map_or(String::new(), |section| section.label.text());
+    }
+    let line = |(number, section): (usize, &Arc<Section>)| {
+        let refused: String = (1..)
+            .zip(rows)
+            .filter(|(_, row)| !section.label.matches(&row.if_period))
+            .map(|(item, _): (u32, _)| format!("{item},"))
+            .collect();
+        section.line(number, &if refused.is_empty() { "-".to_owned() } else { format!(",{refused}") })
+    };
+    sections.iter().enumerate().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// What decides the bucket of a member in the directory: the first 32 bits of its SHA-1, which scripts can compute too.
@@ -529,8 +481,13 @@ fn ties_name(ties: Ties) -> &'static str {
 }
 
 /// A leaderboard that `settings` make, as [`LeaderboardStore::put`] takes it.
-pub(super) fn draft(keyspace: &Keyspace, name: &LeaderboardName, old: Option<&Board>, settings: Settings) -> Board {
+pub(super) fn draft(
+    keyspace: &Keyspace,
+    name: &LeaderboardName,
+    old: Option<&Board>,
+    settings: Settings,
+) -> Result<Board> {
     let version = old.map_or_else(Version::first, |old| old.version.next());
     let created_at = old.map_or(crate::types::Timestamp::from_millis(0), |old| old.created_at);
-    Board::new(keyspace, name.clone(), version, settings, created_at)
+    Board::new(keyspace, name.clone(), version, settings, created_at).map_err(|fault| Error::invalid("/windows", fault))
 }

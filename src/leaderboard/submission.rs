@@ -66,6 +66,8 @@ pub(super) struct Row {
     pub(super) ranked: Score,
     pub(super) sub_key: Vec<u8>,
     pub(super) metadata: Option<Metadata>,
+    /// The periods that it is meant for, by window.
+    pub(super) if_period: BTreeMap<String, String>,
     /// The key, what kind of request it was given for, and the fingerprint.
     pub(super) key: Option<(IdempotencyKey, &'static str, Fingerprint)>,
 }
@@ -93,7 +95,11 @@ impl Submission {
         if !faults.is_empty() {
             return Err(Error::Invalid(faults));
         }
-        if let Some((window, period)) = self.if_period.iter().find(|(_, period)| *period != OPEN_PERIOD) {
+        // Of windows that reset, the script knows the open period.
+        let never_resets =
+            |name: &str| settings.windows.iter().any(|window| window.name.as_str() == name && window.reset.is_none());
+        let closed = self.if_period.iter().find(|(window, period)| *period != OPEN_PERIOD && never_resets(window));
+        if let Some((window, period)) = closed {
             return Err(Error::PeriodClosed { window: window.clone(), period: period.clone() });
         }
         Ok(Row {
@@ -101,6 +107,7 @@ impl Submission {
             ranked: settings.turned(self.score),
             sub_key: order_key::encode_subscores(&subscores, settings),
             metadata: self.metadata.clone(),
+            if_period: self.if_period.clone(),
             key: self.key.as_ref().map(|key| (key.clone(), part, self.fingerprint(part))),
         })
     }

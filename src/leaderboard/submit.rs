@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::board::Board;
+use super::board::{Board, closed_among};
 use super::merge::Merger;
 use super::store::{Answered, CallRecord, Submitted, Versioned};
 use super::submission::{Fingerprint, Row, Standing, Submission, WantedRanks};
 use super::{CHUNK, Leaderboards, MOST_TRIES, changing, depends_on_settings};
 use crate::error::{Error, Fault, Result};
-use crate::types::{IdempotencyKey, LeaderboardName, Member};
+use crate::types::{IdempotencyKey, LeaderboardName};
 
 impl Leaderboards {
     /// Submits one score; with a key, once.
@@ -22,14 +22,14 @@ impl Leaderboards {
             let board = self.find_or_create(name).await?;
             let row = match self.row_or_first_answer(&board, submission, "one").await {
                 Ok(Ok(row)) => row,
-                Ok(Err(first)) => return standing(&board, submission.member.clone(), first),
+                Ok(Err(first)) => return standing(&board, submission, first),
                 Err(error) if self.is_overtaken(&board, &error).await? => continue,
                 Err(error) => return Err(error),
             };
             let merger = self.merger.get_or_init(|| Merger::start(self.store.clone()));
             match merger.submit(&board, row).await? {
                 Versioned::Stale => self.boards.invalidate(name),
-                Versioned::Current(result) => return standing(&board, submission.member.clone(), result),
+                Versioned::Current(result) => return standing(&board, submission, result),
             }
         }
         Err(changing(name))
@@ -117,7 +117,7 @@ impl Leaderboards {
                     rows.push((place, row));
                     None
                 }
-                Ok(Err(first)) => Some(standing(board, submission.member.clone(), first)),
+                Ok(Err(first)) => Some(standing(board, submission, first)),
                 Err(error) => Some(Err(error)),
             });
         }
@@ -234,7 +234,7 @@ fn settle(
     };
     for (place, submitted) in note.places.into_iter().zip(answered.results) {
         let (Some(slot), Some(Ok(item))) = (results.get_mut(place), items.get(place)) else { continue };
-        let answer = standing(board, item.member.clone(), submitted);
+        let answer = standing(board, item, submitted);
         *slot = Some(answer.map(|standing| Standing { replayed: standing.replayed || replayed, ..standing }));
     }
     for (place, refusal) in note.refused {
@@ -245,8 +245,14 @@ fn settle(
     Ok(())
 }
 
-fn standing(board: &Board, member: Member, result: Submitted) -> Result<Standing> {
+fn standing(board: &Board, submission: &Submission, result: Submitted) -> Result<Standing> {
+    let member = submission.member.clone();
     match result {
+        Submitted::Closed { open } => {
+            let (window, period) = closed_among(&submission.if_period, &open)
+                .ok_or_else(|| Error::Internal("a submission was refused for no period".to_owned()))?;
+            Err(Error::PeriodClosed { window: window.clone(), period: period.clone() })
+        }
         Submitted::Counted { windows, replayed } => Ok(Standing { member, windows, replayed }),
         Submitted::Mismatch => Err(Error::IdempotencyMismatch),
         Submitted::Overflow => Err(Error::invalid("/score", "the sum would leave the range of a double")),

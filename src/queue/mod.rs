@@ -1,7 +1,6 @@
 //! Queues: jobs that are enqueued, leased to workers, and settled.
 
 mod check;
-mod cron;
 mod dequeue;
 mod figures;
 mod job;
@@ -23,7 +22,6 @@ use std::time::Duration;
 use moka::sync::Cache;
 
 pub use self::check::{CheckReport, Fault as CheckFault};
-pub use self::cron::{Cron, CronFault};
 pub use self::dequeue::{Dequeue, Dequeued, LeaseGuard, QueueOrder};
 pub use self::job::{
     Ack, AttemptError, Job, MAX_ERROR_BYTES, Nack, NewJob, NextAttempt, OnDuplicate, Start, State, Unique, UniqueUntil,

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::cron::{Cron, CronFault};
 use super::job::{NewJob, Start};
 use super::store::{Prepared, StoredSchedule, Tick, Versioned, definition};
 use super::{MOST_TRIES, Queue, Queues, changing, record};
+use crate::cron::{Cron, CronFault};
 use crate::error::{Error, Result};
 use crate::types::{JobId, Limit, Payload, QueueName, ScheduleName, Timestamp};
 

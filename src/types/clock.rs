@@ -73,6 +73,15 @@ impl Clock {
         }
     }
 
+    /// The time in µs as this process knows it. What scripts decide by is [`Clock::to_argument`], and may differ.
+    pub fn estimate_us(&self) -> i64 {
+        let millis = match self {
+            Self::Server => return jiff::Timestamp::now().as_microsecond(),
+            Self::Fixed(millis) => millis.load(Ordering::SeqCst),
+        };
+        millis.saturating_mul(1000)
+    }
+
     /// The time in µs as a script's argument: empty for the server's own.
     pub fn to_argument(&self) -> String {
         match self {

@@ -32,6 +32,7 @@ mod store;
 mod support;
 mod unique;
 mod waiting;
+mod windows;
 mod wire;
 mod worker;
 mod workers_list;

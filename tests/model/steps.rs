@@ -87,7 +87,7 @@ pub fn window_name(name: &str) -> WindowName {
 }
 
 pub fn window(number: usize) -> Window {
-    Window { name: window_name(WINDOWS[number]) }
+    Window::without_reset(window_name(WINDOWS[number]))
 }
 
 impl Default for Look {

@@ -14,3 +14,9 @@ local function limited(log, limit, window_us, now, count)
   if free_at <= now then return nil end
   return { 'limited', math.ceil((free_at - now) / 1000) }
 end
+
+-- The refusal of the item of this number where the section does not let it in, or nil.
+local function refused(section, number)
+  if section.refused == '' or not string.find(section.refused, ',' .. number .. ',', 1, true) then return nil end
+  return { 'closed' }
+end

@@ -1,6 +1,13 @@
 -- Part: one submission into the rankings of a leaderboard.
 local TRIM_AT_ONCE = 16
 
+-- How entries are kept, and what is to be answered.
+local function shape_of(operator, ties, directions, keep, ranks)
+  local sub_width = #directions * SUBSCORE_WIDTH
+  local width = sub_width + (ties == 'member' and 0 or STAMP_WIDTH)
+  return { operator = operator, ties = ties, directions = directions, keep = keep, ranks = ranks, sub_width = sub_width, width = width }
+end
+
 -- The row that stands after the operator, as score, sub key and whether it changed; nil when a sum leaves the range of a
 -- double.
 local function operate(entry, score, sub_key, shape)

@@ -1,7 +1,9 @@
 -- Deletes a leaderboard with all that it holds.
---   KEYS  1 board, then every key of its rankings
---   ARGV  1 board version
+--   KEYS  1 board  2 what is to be freed, then the lists of periods, then every key of rankings without periods
+--   ARGV  1 board version, then a stem for each list of periods
 --   Gives { 'stale' } or { 'ok' }.
 if redis.call('HGET', KEYS[1], 'version') ~= ARGV[1] then return { 'stale' } end
-redis.call('UNLINK', unpack(KEYS))
+for i = 2, #ARGV do free_periods(KEYS[2], KEYS[i + 1], ARGV[i]) end
+for i = #ARGV + 2, #KEYS do redis.call('UNLINK', KEYS[i]) end
+redis.call('UNLINK', KEYS[1])
 return { 'ok' }

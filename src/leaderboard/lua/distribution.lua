@@ -1,9 +1,10 @@
 -- Counts the entries of one ranking by score.
 --   KEYS  1 board  2 rank
---   ARGV  1 board version  2 buckets  3 '1' = the ranking's scores are negated, so that buckets open at the other end,
+--   ARGV  1 asked (see _period.lua)  2 buckets  3 '1' = the ranking's scores are negated, so that buckets open at the other end,
 --         then the quantiles to read, as shares (0 to 1) of the entries from the lowest true score
---   Gives { 'stale' } | { 'ok', 0 } | { 'ok', total, { edge, …, edge }, { count, … }, { score, … } }
-if redis.call('HGET', KEYS[1], 'version') ~= ARGV[1] then return { 'stale' } end
+--   Gives { 'stale' } | { 'period', now µs } | { 'ok', 0 } | { 'ok', total, { edge, …, edge }, { count, … }, { score, … } }
+local refused_call = refusal(KEYS[1], ARGV[1])
+if refused_call then return refused_call end
 local total = redis.call('ZCARD', KEYS[2])
 if total == 0 then return { 'ok', 0 } end
 local least = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2]

@@ -1,14 +1,15 @@
 -- Reads a run of entries of one ranking, and where it stands.
 --   KEYS  1 board  2 rank  3 ids  4 meta  5 distinct
---   ARGV  1 board version  2 order key width  3 sub width  4 ranking (ordinal, competition, dense)
+--   ARGV  1 asked (see _period.lua)  2 order key width  3 sub width  4 ranking (ordinal, competition, dense)
 --         5 mode: 'offset' (6 offset, 7 limit) | 'after' (6 score, 7 ZSET member, 8 limit)
 --               | 'member' (6 member, 7 radius) | 'score' (6 score, 7 radius, 8 '1' = ahead of equal scores)
---   Gives { 'stale' } | { 'absent' } | { 'undistinct' } (dense ranks need distinct.lua first)
+--   Gives { 'stale' } | { 'period', now µs } | { 'absent' } | { 'undistinct' } (dense ranks need distinct.lua first)
 --         | { 'ok', total, place of the first entry, place asked for, rank asked for (mode score),
 --         shared rank of the first entry, { ZSET member, score, … }, { metadata or '' of each, if any } }; places are 0-based
 local mode, width, sub_width = ARGV[5], tonumber(ARGV[2]), tonumber(ARGV[3])
 local r = { rank = KEYS[2], ids = KEYS[3], meta = KEYS[4], distinct = KEYS[5] }
-if redis.call('HGET', KEYS[1], 'version') ~= ARGV[1] then return { 'stale' } end
+local refused_call = refusal(KEYS[1], ARGV[1])
+if refused_call then return refused_call end
 local total = redis.call('ZCARD', r.rank)
 if ARGV[4] == 'dense' and total > 0 and not distinct_ready(r.distinct) then return { 'undistinct' } end
 

@@ -1,8 +1,9 @@
 -- Removes a member from the rankings given.
 --   KEYS  1 board, then for each ranking: rank ids meta distinct
---   ARGV  1 board version  2 order key width  3 sub width  4 member
---   Gives { 'stale' } or { 'ok', how many rankings held it }.
-if redis.call('HGET', KEYS[1], 'version') ~= ARGV[1] then return { 'stale' } end
+--   ARGV  1 asked (see _period.lua)  2 order key width  3 sub width  4 member
+--   Gives { 'stale' } | { 'period', now µs } | { 'ok', how many rankings held it }.
+local refused_call = refusal(KEYS[1], ARGV[1])
+if refused_call then return refused_call end
 local removed = 0
 for i = 2, #KEYS, 4 do
   local r = { rank = KEYS[i], ids = KEYS[i + 1], meta = KEYS[i + 2], distinct = KEYS[i + 3] }

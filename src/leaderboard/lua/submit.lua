@@ -1,13 +1,16 @@
--- Submits scores to a leaderboard: each enters every ranking given, or changes nothing.
---   KEYS  1 board  2 head record  3 own record (2 and 3 of a call with a fingerprint alone), then for each ranking: rank
---         ids meta distinct, then for each submission: its record (if it has a fingerprint), its limit log (if limited)
+-- Submits scores to a leaderboard: each enters every ranking that is open now, or changes nothing.
+--   KEYS  1 board  2 head record  3 own record (2 and 3 of a call with a fingerprint alone), then for each section, for
+--         each ranking: rank ids meta distinct, then the list of periods of each window that resets, then for each
+--         submission: its record (if it has a fingerprint), its limit log (if limited)
 --   ARGV  1 board version  2 now µs ('' = server time)  3 operator  4 ties  5 subscore directions ('d'/'a' each)
---         6 max entries (0 = all)  7 submission limit (0 = none)  8 limit window µs  9 rankings  10 ranks (0 none,
---         1 new, 2 new and previous)  11 record lifetime ms  12 fingerprint of the call ('' = none)  13 label
---         14 label of the call, then for each submission: member, its hash, score, sub key, metadata, fingerprint
---   Gives { 'stale' } | { 'mismatch' } | { 'ok', a result for each submission } | { 'replayed', label of the call, … }; a
---         result is { 'ok', for each ranking: updated, score, rank, previous score, previous rank } | { 'replayed',
---         label, … } | { 'mismatch' } | { 'limited', retry ms } | { 'overflow' }
+--         6 max entries (0 = all)  7 submission limit (0 = none)  8 limit window µs  9 keys of rankings and periods
+--         10 ranks (0 none, 1 new, 2 new and previous)  11 record lifetime ms  12 fingerprint of the call ('' = none)
+--         13 sections (see _period.lua)  14 note of the call, then for each submission: member, its hash, score, sub
+--         key, metadata, fingerprint
+--   Gives { 'stale' } | { 'period', now µs } (no section holds now) | { 'mismatch' } | { number of the section, a result
+--         for each submission } | { 'replayed', label and note of the call, … }; a result is { 'ok', for each ranking:
+--         updated, score, rank, previous score, previous rank } | { 'replayed', label, … } | { 'mismatch' }
+--         | { 'closed' } | { 'limited', retry ms } | { 'overflow' }
 local board = redis.call('HMGET', KEYS[1], 'version', 'stamp')
 if board[1] ~= ARGV[1] then return { 'stale' } end
 local head, call_record, next_key = nil, nil, 2
@@ -17,26 +20,20 @@ if ARGV[12] ~= '' then
   if begun and begun[1] == 'mismatch' then return begun end
   if first_answer then return first_answer end
 end
-local sub_width = #ARGV[5] * SUBSCORE_WIDTH
-local shape = {
-  operator = ARGV[3], ties = ARGV[4], directions = ARGV[5], keep = tonumber(ARGV[6]), sub_width = sub_width,
-  ranks = tonumber(ARGV[10]), width = sub_width + (ARGV[4] == 'member' and 0 or STAMP_WIDTH),
-}
+local section, now = section_at(KEYS[1], ARGV[13], clock_us(ARGV[2]), tonumber(ARGV[9]))
+if not section then return { 'period', string.format('%.0f', now) } end
+local rankings = rankings_from(next_key + section.first, section.count)
+next_key = next_key + ARGV[9]
+local rows_from, shape = next_key, shape_of(ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[10]))
 local limit, limit_us, lifetime = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[11]
-local now = clock_us(ARGV[2])
 local first = math.max(now, tonumber(board[2] or '0') + 1)
-local rankings, stamp = {}, first
-for i = 1, tonumber(ARGV[9]) do
-  rankings[i] = { rank = KEYS[next_key], ids = KEYS[next_key + 1], meta = KEYS[next_key + 2], distinct = KEYS[next_key + 3] }
-  next_key = next_key + 4
-end
-
-local results, counted = { 'ok' }, false
+local stamp, results, counted = first, { section.number }, false
 for i = 15, #ARGV, 6 do
   local fingerprint, record, log, result, changed = ARGV[i + 5], nil, nil, nil, false
   if fingerprint ~= '' then record, next_key = KEYS[next_key], next_key + 1 end
   if limit > 0 then log, next_key = KEYS[next_key], next_key + 1 end
   if record then result = recall(record, fingerprint) end
+  if not result then result = refused(section, #results) end
   if log and not result then result = limited(log, limit, limit_us, now, false) end
   if not result then
     result, changed = submit_row(
@@ -45,7 +42,7 @@ for i = 15, #ARGV, 6 do
     if result[1] == 'ok' then
       counted = true
       if log then limited(log, limit, limit_us, now, true) end
-      if record then remember(record, fingerprint, ARGV[13], result, lifetime) end
+      if record then remember(record, fingerprint, section.label, result, lifetime) end
     end
   end
   results[#results + 1] = result
@@ -53,8 +50,9 @@ end
 if stamp > first and shape.ties ~= 'member' then
   redis.call('HSET', KEYS[1], 'stamp', string.format('%.0f', stamp - 1))
 end
+if counted and section.new_periods then note_periods(KEYS[1], section, rows_from) end
 if call_record and counted then
   remember(head, ARGV[12], '', {}, lifetime)
-  remember(call_record, ARGV[12], ARGV[14], results, lifetime)
+  remember(call_record, ARGV[12], section.label .. '\n' .. ARGV[14], results, lifetime)
 end
 return results

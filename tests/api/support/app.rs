@@ -169,6 +169,15 @@ impl TestApp {
         self.clock.advance(by);
     }
 
+    /// Moves the clock to a time in RFC 3339.
+    pub fn advance_to(&self, time: &str) {
+        let time: jiff::Timestamp = time.parse().expect("RFC 3339");
+        match &self.clock {
+            Clock::Fixed(millis) => millis.store(time.as_millisecond(), std::sync::atomic::Ordering::SeqCst),
+            Clock::Server => panic!("the server's clock cannot be moved"),
+        }
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.address
     }

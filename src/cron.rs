@@ -1,4 +1,4 @@
-//! Cron lines: when a schedule ticks.
+//! Cron lines: when a schedule ticks, and when a window resets.
 //!
 //! A line has five fields (minute, hour, day of the month, month, day of the week) or six (the second in front), or is
 //! `@hourly`, `@daily` (`@midnight`), `@weekly`, `@monthly` or `@yearly` (`@annually`). Fields hold `*`, numbers, names
