@@ -17,6 +17,7 @@ mod leases;
 mod members;
 mod openapi;
 mod operations;
+mod periods;
 mod process;
 mod queue_limits;
 mod queue_metrics;
