@@ -17,7 +17,7 @@ use crate::auth::Gate;
 use crate::config::{Config, RedisTarget};
 use crate::db::{Db, EmbeddedError, EmbeddedRedis, Health, Keyspace};
 use crate::http::{self, Document, Draining, Services};
-use crate::leaderboard::Leaderboards;
+use crate::leaderboard::{Leaderboards, Roll};
 use crate::metrics::Metrics;
 use crate::queue::{ListenForWakes, Queues, Tend, WakeWaiters};
 use crate::task::Driver;
@@ -53,6 +53,7 @@ pub struct App {
     embedded: Option<EmbeddedRedis>,
     health: Health,
     draining: Draining,
+    leaderboards: Leaderboards,
     queues: Queues,
     db: Db,
     metrics: Metrics,
@@ -81,8 +82,9 @@ impl App {
         let health = Health::new(db.handle(), &keyspace);
         let draining = Draining::default();
         let queues = Queues::new(db.handle(), keyspace.clone(), clock.clone(), metrics.clone(), config.auto_create);
+        let leaderboards = Leaderboards::new(db.handle(), keyspace, clock, config.auto_create);
         let services = Services {
-            leaderboards: Leaderboards::new(db.handle(), keyspace, clock, config.auto_create),
+            leaderboards: leaderboards.clone(),
             queues: queues.clone(),
             gate: Gate::new(config.admin_token.as_ref()),
             health: health.clone(),
@@ -110,7 +112,7 @@ impl App {
             .bind(config.listen)
             .map_err(listen)?;
         let addresses = server.addrs();
-        Ok(Self { server: server.run(), addresses, embedded, health, draining, queues, db, metrics })
+        Ok(Self { server: server.run(), addresses, embedded, health, draining, leaderboards, queues, db, metrics })
     }
 
     /// Where the service listens.
@@ -129,10 +131,11 @@ impl App {
     ///
     /// What the server meets.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { server, embedded, health, draining, queues, db, metrics, addresses: _ } = self;
+        let Self { server, embedded, health, draining, leaderboards, queues, db, metrics, addresses: _ } = self;
         let handle = server.handle();
         let mut tasks = Driver::new(metrics);
         tasks.start(Tend::new(queues.on(db.handle())));
+        tasks.start(Roll::new(leaderboards.on(db.handle())));
         tasks.start(WakeWaiters::new(queues.clone()));
         let wakes = ListenForWakes::new(queues.clone(), &db);
         let stop = async {

@@ -17,6 +17,7 @@ mod queues;
 mod rankings;
 mod schedules;
 mod scores;
+mod windows;
 mod work;
 
 use actix_web::body::BoxBody;
@@ -78,6 +79,7 @@ fn routes(service: &mut ServiceConfig) {
         .service(leaderboards::put_leaderboard)
         .service(leaderboards::delete_leaderboard)
         .service(leaderboards::list_leaderboards)
+        .service(windows::list_periods)
         .service(jobs::enqueue_jobs)
         .service(jobs::get_job)
         .service(jobs::list_jobs)

@@ -14,7 +14,7 @@ use utoipa::IntoParams;
 use super::json;
 use super::problem::Problem;
 use crate::error::{Error, Result};
-use crate::types::{JobId, LeaderboardName, Limit, Member, QueueName, ScheduleName};
+use crate::types::{JobId, LeaderboardName, Limit, Member, QueueName, ScheduleName, WindowName};
 
 /// The query, parsed; an unknown parameter is refused by name.
 pub struct Query<T>(pub T);
@@ -120,6 +120,18 @@ pub struct OfMember {
     pub member: Member,
 }
 
+/// The path of a window of a leaderboard.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct OfWindow {
+    /// The leaderboard's name.
+    #[param(value_type = String, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", example = "race")]
+    pub leaderboard: LeaderboardName,
+    /// The window's name.
+    #[param(value_type = String, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", example = "all_time")]
+    pub window: WindowName,
+}
+
 /// The path of a queue.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Path)]
@@ -176,6 +188,7 @@ macro_rules! from_path {
 from_path!(
     OfLeaderboard { leaderboard },
     OfMember { leaderboard, member },
+    OfWindow { leaderboard, window },
     OfQueue { queue },
     OfJob { queue, id },
     OfSchedule { queue, schedule }

@@ -6,8 +6,10 @@ mod cursor;
 mod entry;
 mod merge;
 mod order_key;
+mod period;
 mod reads;
 mod reply;
+mod roll;
 mod section;
 mod settings;
 mod store;
@@ -28,6 +30,8 @@ use moka::sync::Cache;
 
 pub use self::board::Board;
 pub use self::entry::{Distribution, Entry, Lookup, Page, QUANTILES, Ranking, Start, View};
+pub use self::period::{Period, PeriodStart, PeriodState};
+pub use self::roll::Roll;
 pub use self::settings::{Operator, Order, Settings, SubmissionLimit, Subscore, Ties, Window};
 pub use self::submission::{Fingerprint, OPEN_PERIOD, Standing, Submission, WantedRanks, WindowStanding};
 

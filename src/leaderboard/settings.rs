@@ -12,6 +12,7 @@ const MAX_SUBSCORES: usize = 4;
 const MAX_SHARDS: u32 = 256;
 const MAX_WINDOWS: usize = 16;
 const MAX_KEEP: u32 = 1000;
+const DEFAULT_KEEP: u32 = 8;
 const MAX_SUBMISSION_LIMIT: u32 = 1000;
 const MAX_LIMIT_MS: u64 = 30 * 24 * 3600 * 1000;
 
@@ -98,6 +99,11 @@ impl Window {
     pub(super) fn resets_like(&self, other: &Self) -> bool {
         let zone = |window: &Self| window.timezone.clone().unwrap_or_else(|| "UTC".to_owned());
         self.reset == other.reset && zone(self) == zone(other)
+    }
+
+    /// How many ended periods are kept.
+    pub(super) fn kept(&self) -> u32 {
+        self.keep.unwrap_or(DEFAULT_KEEP)
     }
 
     /// Every rule that the window breaks; `pointer` is where it stands.

@@ -46,6 +46,8 @@ script!(RECALL, "recall", Read, RECORD);
 script!(PUT, "put", Store, STAMP, FREEING);
 script!(DELETE, "delete", Free, FREEING);
 script!(FREE, "free", Free,);
+script!(ROLL, "roll", Free, STAMP, PERIOD);
+script!(PERIODS, "periods", Read, STAMP, PERIOD);
 script!(
     SUBMIT,
     "submit",

@@ -244,6 +244,7 @@ async fn every_example_works_as_it_stands() {
         "get_around_score",
         "lookup_members",
         "get_distribution",
+        "list_periods",
         "delete_member",
         "delete_leaderboard",
         "put_queue",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::TestApp;
+use crate::support::{TestApp, eventually};
 
 /// Days from the clock's start, 2026-11-23T05:40:00Z, on.
 const DAYS: [&str; 3] = ["2026-11-23T00:00:00.000Z", "2026-11-24T00:00:00.000Z", "2026-11-25T00:00:00.000Z"];
@@ -125,4 +125,153 @@ async fn a_lower_max_entries_leaves_ended_periods_as_they_are() {
     app.put("/v1/leaderboards/race", fewer).await.is(200);
     assert_eq!(app.rankings("race", "window=all_time").await["total"], 1);
     assert_eq!(app.rankings("race", &format!("period={}", DAYS[0])).await["total"], 3);
+}
+
+/// The periods of a window as (name, state, entries).
+async fn listed(app: &TestApp, window: &str) -> Vec<(String, String, u64)> {
+    let page = app.get(format!("/v1/leaderboards/race/windows/{window}/periods")).await.is(200);
+    let periods = page["periods"].as_array().expect("periods").iter();
+    let text = |period: &Value, field: &str| period[field].as_str().expect("a text").to_owned();
+    periods
+        .map(|period| (text(period, "period"), text(period, "state"), period["entries"].as_u64().expect("a number")))
+        .collect()
+}
+
+fn of(day: &str, state: &str, entries: u64) -> (String, String, u64) {
+    (day.to_owned(), state.to_owned(), entries)
+}
+
+/// Waits until the background work has brought the periods to this.
+async fn until_listed(app: &TestApp, window: &str, expected: &[(String, String, u64)]) {
+    eventually("the periods are closed and freed", async || (listed(app, window).await == expected).then_some(()))
+        .await;
+}
+
+#[tokio::test]
+async fn periods_are_listed_the_newest_first() {
+    let app = TestApp::spawn().await;
+    app.create("race", daily()).await;
+    assert_eq!(listed(&app, "daily").await, [of(DAYS[0], "open", 0)]);
+    assert_eq!(listed(&app, "all_time").await, [of("open", "open", 0)]);
+    app.fill("race", [("ann", 1), ("bob", 2)]).await;
+    // A day without scores leaves nothing.
+    app.advance(2 * DAY);
+    until_listed(&app, "daily", &[of(DAYS[2], "open", 0), of(DAYS[0], "closed", 2)]).await;
+    app.submit("race", "ann", 3).await;
+    let page = app.get("/v1/leaderboards/race/windows/daily/periods").await.is(200);
+    let expected = json!({"periods": [
+        {"period": DAYS[2], "state": "open", "started_at": DAYS[2], "entries": 1},
+        {"period": DAYS[0], "state": "closed", "started_at": DAYS[0], "ended_at": DAYS[1], "entries": 2},
+    ]});
+    assert_eq!(page.json(), &expected);
+    let open = app.get("/v1/leaderboards/race/windows/all_time/periods").await.is(200);
+    assert_eq!(open.json(), &json!({"periods": [{"period": "open", "state": "open", "entries": 2}]}));
+
+    app.get("/v1/leaderboards/race/windows/weekly/periods").await.fails_with(404, "not-found");
+    app.get("/v1/leaderboards/none/windows/daily/periods").await.fails_with(404, "not-found");
+    app.get("/v1/leaderboards/race/windows/a%20b/periods").await.fails_at(&["window"]);
+    for cursor in ["x", "eA", "", "%00"] {
+        let target = format!("/v1/leaderboards/race/windows/daily/periods?cursor={cursor}");
+        app.get(target).await.fails_with(400, "malformed-request");
+    }
+}
+
+#[tokio::test]
+async fn periods_are_listed_by_pages() {
+    let app = TestApp::spawn().await;
+    app.create("race", json!({"windows": [{"name": "daily", "reset": "daily", "keep": 20}]})).await;
+    let mut expected = Vec::new();
+    for _ in 0..7 {
+        expected.insert(0, app.submit("race", "ann", 1).await["windows"]["daily"]["period"].clone());
+        app.advance(DAY);
+    }
+    expected.insert(0, app.rankings("race", "").await["period"].clone());
+    for limit in [1, 2, 3, 4, 8, 9] {
+        let (mut found, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let target = format!("/v1/leaderboards/race/windows/daily/periods?limit={limit}{cursor}");
+            let page = app.get(target).await.is(200);
+            let periods = page["periods"].as_array().expect("periods");
+            assert!(!periods.is_empty() && periods.len() <= limit);
+            found.extend(periods.iter().map(|period| period["period"].clone()));
+            match page.next_cursor() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(found, expected, "pages of {limit}");
+    }
+}
+
+#[tokio::test]
+async fn periods_beyond_what_is_kept_are_freed() {
+    let app = TestApp::spawn().await;
+    let settings = |keep: Value| json!({"subscores": [{"name": "t"}], "windows": [{"name": "daily", "reset": "daily", "keep": keep}, {"name": "all_time"}]});
+    app.create("race", settings(json!(2))).await;
+    let submit = async |member: &str| {
+        let row = json!({"member": member, "score": 1, "subscores": {"t": 1}, "metadata": {"a": 1}});
+        app.submit_row("race", row).await.is(200);
+        app.rankings("race", "ranking=dense").await.is(200);
+    };
+    for number in 0..5 {
+        submit(&format!("m{number}")).await;
+        app.advance(DAY);
+    }
+    let days = ["2026-11-28", "2026-11-27", "2026-11-26"].map(|day| format!("{day}T00:00:00.000Z"));
+    let kept = [of(&days[0], "open", 0), of(&days[1], "closed", 1), of(&days[2], "closed", 1)];
+    until_listed(&app, "daily", &kept).await;
+    app.rankings("race", &format!("period={}", DAYS[0])).await.fails_with(404, "not-found");
+    assert_eq!(app.rankings("race", &format!("period={}", days[2])).await.members(), ["m3"]);
+    let of_days = || -> Vec<String> {
+        app.keys().into_iter().filter(|key| key.contains(":daily:2026") || key.ends_with(":free")).collect()
+    };
+    eventually("the keys are gone", async || (of_days().len() == 8).then_some(())).await;
+    assert!(of_days().iter().all(|key| key.contains("2026-11-26") || key.contains("2026-11-27")), "{:?}", of_days());
+    // Fewer are kept from now on.
+    app.put("/v1/leaderboards/race", settings(json!(0))).await.is(200);
+    until_listed(&app, "daily", &kept[..1]).await;
+    eventually("the keys are gone", async || of_days().is_empty().then_some(())).await;
+    assert_eq!(app.rankings("race", "window=all_time").await["total"], 5);
+}
+
+#[tokio::test]
+async fn eight_ended_periods_are_kept_unless_asked_otherwise() {
+    let app = TestApp::spawn().await;
+    app.create("race", daily()).await;
+    for _ in 0..10 {
+        app.submit("race", "ann", 1).await;
+        app.advance(DAY);
+    }
+    let kept = async || (listed(&app, "daily").await.len() == 9).then_some(());
+    eventually("the open one and eight are left", kept).await;
+    app.rankings("race", "period=2026-11-25T00:00:00.000Z").await.is(200);
+    app.rankings("race", "period=2026-11-24T00:00:00.000Z").await.fails_with(404, "not-found");
+}
+
+#[tokio::test]
+async fn what_ended_while_nothing_ran_is_closed_and_freed_afterwards() {
+    let app = three_days(json!({"windows": [{"name": "daily", "reset": "daily", "keep": 1}]})).await;
+    app.advance(30 * DAY);
+    let app = app.restart().await;
+    let expected = [of("2026-12-25T00:00:00.000Z", "open", 0), of(DAYS[2], "closed", 1)];
+    until_listed(&app, "daily", &expected).await;
+}
+
+#[tokio::test]
+async fn what_a_deletion_that_was_cut_off_left_is_freed() {
+    let app = three_days(daily()).await;
+    // As the deletion's script leaves it.
+    let mut redis = app.redis();
+    let keys = app.keys();
+    let rank = keys.iter().find(|key| key.contains(":rank:") && key.contains(":daily:")).expect("an ended ranking");
+    let entry = rank.split(":rank:").nth(1).expect("its end").trim_end_matches(':').to_owned();
+    for key in keys.iter().filter(|key| !key.contains(":daily:")) {
+        let _: () = redis::cmd("DEL").arg(key).query(&mut redis).expect("DEL works");
+    }
+    for other in keys.iter().filter(|key| key.contains(":rank:") && key.contains(":daily:")) {
+        let entry = other.split(":rank:").nth(1).expect("its end").trim_end_matches(':');
+        let _: () = redis::cmd("RPUSH").arg("ranq:{lb:race}:free").arg(entry).query(&mut redis).expect("RPUSH works");
+    }
+    assert!(entry.contains(":daily:2026"), "{entry}");
+    eventually("nothing is left", async || app.keys().is_empty().then_some(())).await;
 }

@@ -2,12 +2,12 @@
 
 use redis::Value;
 
-use super::super::board::{Board, free_key};
+use super::super::board::{Board, RankingKeys, free_key};
 use super::super::reply::Reply;
 use super::super::section::ranking_keys;
 use super::super::settings::Window;
 use super::super::submission::OPEN_PERIOD;
-use super::{FREE, LeaderboardStore};
+use super::{FREE, LeaderboardStore, PERIODS, ROLL, Versioned};
 use crate::db::{Effect, ScriptCall};
 use crate::error::Result;
 use crate::types::{LeaderboardName, WindowName};
@@ -25,7 +25,50 @@ pub(super) struct Going {
     pub(super) others: Vec<String>,
 }
 
+/// What was counted of periods, and what the script knew of the time, in ms.
+pub(in crate::leaderboard) struct Counted {
+    pub(in crate::leaderboard) now_ms: i64,
+    pub(in crate::leaderboard) closed_until_ms: i64,
+    pub(in crate::leaderboard) entries: Vec<u64>,
+}
+
 impl LeaderboardStore {
+    /// Counts the entries of periods. `only_while` is when the first one is open.
+    pub(in crate::leaderboard) async fn count_periods(
+        &self,
+        board: &Board,
+        rankings: &[RankingKeys],
+        only_while: Option<(i64, i64)>,
+    ) -> Result<Versioned<Counted>> {
+        let mut keys = vec![board.key.as_str()];
+        keys.extend(rankings.iter().map(|ranking| ranking.rank.as_str()));
+        let call = PERIODS.keys(&keys).arg(self.asked(board, only_while)).arg(self.clock.to_argument());
+        let Versioned::Current(mut reply) = self.current(call.run(&self.db).await?)? else {
+            return Ok(Versioned::Stale);
+        };
+        let (now_ms, closed_until_ms) = (reply.integer()?, reply.integer()?);
+        let mut entries = Vec::with_capacity(rankings.len());
+        while !reply.is_empty() {
+            entries.push(reply.count()?);
+        }
+        Ok(Versioned::Current(Counted { now_ms, closed_until_ms, entries }))
+    }
+
+    /// Closes what has ended, and hands up to `most` periods of a window on to be freed; gives how many were closed, and
+    /// how many rankings are to be freed.
+    pub(in crate::leaderboard) async fn roll(&self, board: &Board, most: u64) -> Result<Versioned<(u64, u64)>> {
+        let mut keys = vec![board.key.clone(), free_key(&self.keyspace, &board.name)];
+        keys.extend(board.resetting().map(|window| board.periods_key(&window.name)));
+        let mut call = ROLL.keys(&keys).arg(board.version.text()).arg(self.clock.to_argument()).number(most);
+        for window in board.resetting() {
+            call = call.arg(board.sections.stem(&window.name)).number(window.kept().into());
+        }
+        match self.current(call.run(&self.db).await?)? {
+            Versioned::Stale => Ok(Versioned::Stale),
+            Versioned::Current(mut reply) => Ok(Versioned::Current((reply.count()?, reply.count()?))),
+        }
+    }
+
     /// What is kept of some windows.
     pub(super) fn keys_of<'a>(&self, board: &Board, windows: impl Iterator<Item = &'a Window>) -> Going {
         let mut going = Going::default();

@@ -1,0 +1,83 @@
+//! Windows of a leaderboard and their periods.
+
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse, get};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::access::{Allowed, LeaderboardsRead};
+use super::headers::tagged;
+use super::problem::Problem;
+use super::query::{ListParameters, OfWindow, Query, name_cursor, next_name_cursor};
+use crate::leaderboard::{Leaderboards, Period, PeriodState};
+use crate::types::Timestamp;
+
+/// A period of a window.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Period)]
+pub struct PeriodView {
+    /// Its name: its start, or `open` where the window does not reset.
+    #[schema(example = "2026-11-23T00:00:00.000Z")]
+    period: String,
+    /// What becomes of it.
+    state: PeriodState,
+    /// Absent where the window does not reset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false, example = "2026-11-23T00:00:00.000Z")]
+    started_at: Option<Timestamp>,
+    /// Absent while it is open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false, example = "2026-11-30T00:00:00.000Z")]
+    ended_at: Option<Timestamp>,
+    /// Entries in it.
+    #[schema(example = 2)]
+    entries: u64,
+}
+
+impl From<Period> for PeriodView {
+    fn from(period: Period) -> Self {
+        let Period { name, state, started_at, ended_at, entries } = period;
+        Self { period: name, state, started_at, ended_at, entries }
+    }
+}
+
+/// A page of periods.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PeriodPage)]
+pub struct PeriodsView {
+    /// The newest first.
+    periods: Vec<PeriodView>,
+    /// Give it as `cursor` for the next page; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next_cursor: Option<String>,
+}
+
+/// Lists the periods of a window, the newest first.
+///
+/// The open one, and those in which a score counted and which are still kept.
+#[utoipa::path(
+    tag = "leaderboards",
+    security(("token" = ["leaderboards:read"])),
+    params(OfWindow, ListParameters),
+    responses(
+        (status = 200, description = "A page of periods.", body = PeriodsView),
+        (status = 304, description = "The client has it already, by `If-None-Match`."),
+    ),
+)]
+#[get("/v1/leaderboards/{leaderboard}/windows/{window}/periods")]
+pub async fn list_periods(
+    _: Allowed<LeaderboardsRead>,
+    request: HttpRequest,
+    at: OfWindow,
+    page: Query<ListParameters>,
+    leaderboards: Data<Leaderboards>,
+) -> Result<HttpResponse, Problem> {
+    let before = name_cursor(page.0.cursor.as_deref())?;
+    let (periods, next) = leaderboards.periods(&at.leaderboard, &at.window, before, page.0.limit).await?;
+    let view = PeriodsView {
+        periods: periods.into_iter().map(PeriodView::from).collect(),
+        next_cursor: next.map(|start| next_name_cursor(&start.to_string())),
+    };
+    tagged(&request, &view)
+}

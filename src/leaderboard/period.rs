@@ -1,0 +1,126 @@
+//! The periods of a window.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::board::Board;
+use super::calendar::Span;
+use super::store::Versioned;
+use super::{Leaderboards, OPEN_PERIOD};
+use crate::error::{Error, Result};
+use crate::types::{LeaderboardName, Limit, Timestamp, WindowName};
+
+/// What becomes of a period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PeriodState {
+    /// It takes scores.
+    Open,
+    /// It has ended, and its closing is still to come.
+    Closing,
+    /// It has ended for good.
+    Closed,
+}
+
+/// A period of a window.
+#[derive(Debug, Clone)]
+pub struct Period {
+    /// Its name: its start, or `open`.
+    pub name: String,
+    /// What becomes of it.
+    pub state: PeriodState,
+    /// None where the window does not reset.
+    pub started_at: Option<Timestamp>,
+    /// None while it is open.
+    pub ended_at: Option<Timestamp>,
+    /// Entries in it.
+    pub entries: u64,
+}
+
+/// The start of a period in ms since 1970, after which a page of periods goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeriodStart(i64);
+
+impl TryFrom<String> for PeriodStart {
+    type Error = String;
+
+    fn try_from(text: String) -> std::result::Result<Self, String> {
+        text.parse().map(Self).map_err(|_| "must be a number of milliseconds".to_owned())
+    }
+}
+
+impl std::fmt::Display for PeriodStart {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Leaderboards {
+    /// The periods of a window that are open or had entries, the newest first, before `before`; and where to go on, if there
+    /// are more.
+    ///
+    /// # Errors
+    ///
+    /// `NoLeaderboard`, `NoWindow`.
+    pub async fn periods(
+        &self,
+        name: &LeaderboardName,
+        window: &WindowName,
+        before: Option<PeriodStart>,
+        limit: Limit,
+    ) -> Result<(Vec<Period>, Option<PeriodStart>)> {
+        self.on_current(name, async |board| self.periods_of(board, window, before, limit).await).await
+    }
+
+    async fn periods_of(
+        &self,
+        board: &Board,
+        window: &WindowName,
+        before: Option<PeriodStart>,
+        limit: Limit,
+    ) -> Result<Versioned<(Vec<Period>, Option<PeriodStart>)>> {
+        let section = self.store.section(board);
+        let open = section.rankings.iter().find(|ranking| ranking.window == *window);
+        let open =
+            open.ok_or_else(|| Error::NoWindow { leaderboard: board.name.clone(), window: window.to_string() })?;
+        let mut listed: Vec<(String, Option<Span>)> = Vec::new();
+        if open.span.is_some() {
+            let noted = self.store.periods(board, window, before.map(|start| start.0), u64::from(limit.get()) + 1);
+            for (period, end_ms) in noted.await? {
+                let start = period.parse::<jiff::Timestamp>();
+                let start = start.map_err(|_| Error::Internal(format!("{period:?} is not a period")))?;
+                listed.push((period, Some(Span { start_ms: start.as_millisecond(), end_ms })));
+            }
+        }
+        let shows_open = before.is_none();
+        if shows_open && listed.first().is_none_or(|(period, _)| *period != open.period) {
+            listed.insert(0, (open.period.clone(), open.span));
+        }
+        let more = listed.len() > limit.get() as usize;
+        listed.truncate(limit.get() as usize);
+        let rankings: Vec<_> =
+            listed.iter().map(|(period, span)| board.sections.ranking(window, period, *span)).collect();
+        let only_while = open.span.filter(|_| shows_open).map(Span::bounds_us);
+        let Versioned::Current(counted) = self.store.count_periods(board, &rankings, only_while).await? else {
+            return Ok(Versioned::Stale);
+        };
+        let next = listed.last().and_then(|(_, span)| *span).filter(|_| more);
+        let periods = listed.into_iter().zip(counted.entries).map(|((name, span), entries)| {
+            let state = match span {
+                Some(span) if span.end_ms <= counted.closed_until_ms => PeriodState::Closed,
+                Some(span) if span.end_ms <= counted.now_ms => PeriodState::Closing,
+                Some(_) | None => PeriodState::Open,
+            };
+            let ended = span.filter(|_| state != PeriodState::Open);
+            debug_assert!(span.is_some() || name == OPEN_PERIOD);
+            Period {
+                name,
+                state,
+                started_at: span.map(|span| Timestamp::from_millis(span.start_ms)),
+                ended_at: ended.map(|span| Timestamp::from_millis(span.end_ms)),
+                entries,
+            }
+        });
+        Ok(Versioned::Current((periods.collect(), next.map(|span| PeriodStart(span.start_ms)))))
+    }
+}
