@@ -7,6 +7,7 @@ mod jobs;
 mod json;
 mod leaderboards;
 mod leases;
+mod member_rankings;
 mod members;
 mod observe;
 pub mod openapi;
@@ -75,6 +76,7 @@ fn routes(service: &mut ServiceConfig) {
         .service(rankings::get_around_score)
         .service(rankings::get_distribution)
         .service(members::delete_member)
+        .service(member_rankings::get_member_rankings)
         .service(leaderboards::get_leaderboard)
         .service(leaderboards::put_leaderboard)
         .service(leaderboards::delete_leaderboard)

@@ -132,6 +132,15 @@ pub struct OfWindow {
     pub window: WindowName,
 }
 
+/// The path of a member of any leaderboard.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct OfAnyMember {
+    /// The member's id, percent-encoded: 1 to 128 bytes of UTF-8 without control characters.
+    #[param(value_type = String, min_length = 1, max_length = 128, example = "alice")]
+    pub member: Member,
+}
+
 /// The path of a queue.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Path)]
@@ -189,6 +198,7 @@ from_path!(
     OfLeaderboard { leaderboard },
     OfMember { leaderboard, member },
     OfWindow { leaderboard, window },
+    OfAnyMember { member },
     OfQueue { queue },
     OfJob { queue, id },
     OfSchedule { queue, schedule }

@@ -4,6 +4,7 @@ mod board;
 mod calendar;
 mod cursor;
 mod entry;
+mod member_rankings;
 mod merge;
 mod order_key;
 mod period;
@@ -30,6 +31,7 @@ use moka::sync::Cache;
 
 pub use self::board::Board;
 pub use self::entry::{Distribution, Entry, Lookup, Page, QUANTILES, Ranking, Start, View};
+pub use self::member_rankings::MemberRankings;
 pub use self::period::{Period, PeriodStart, PeriodState};
 pub use self::roll::Roll;
 pub use self::settings::{Operator, Order, Settings, SubmissionLimit, Subscore, Ties, Window};

@@ -67,7 +67,10 @@ impl ErrorAnswer {
         Self {
             name: "NotFound",
             codes: &[ErrorCode::NotFound],
-            applies: |path, _, operation| path.contains('{') && operation["operationId"] != "put_leaderboard",
+            applies: |path, _, operation| {
+                let never = ["put_leaderboard", "get_member_rankings"];
+                path.contains('{') && !never.iter().any(|known| operation["operationId"] == *known)
+            },
         },
         Self {
             name: "RequestTimeout",
