@@ -101,9 +101,9 @@ pub enum Error {
     /// The path has other methods.
     #[error("this path takes {0}")]
     MethodNotAllowed(String),
-    /// The body is not declared as JSON.
-    #[error("the body must be sent as `Content-Type: application/json`")]
-    UnsupportedMediaType,
+    /// The body is not declared as what the operation takes.
+    #[error("the body must be sent as `Content-Type: {0}`")]
+    UnsupportedMediaType(&'static str),
     /// The body is longer than this operation takes.
     #[error("the body is larger than the {limit} bytes that this operation takes")]
     PayloadTooLarge {
@@ -134,6 +134,14 @@ pub enum Error {
     /// A command was sent and its answer lost; the text says how, for the log.
     #[error("the answer of Redis was lost: the change may have been made; retry with the same idempotency key")]
     OutcomeUnknown(String),
+    /// An import failed on its way; what it has set stays.
+    #[error("{imported} rows were imported, and then: {cause}")]
+    ImportCutOff {
+        /// How many rows it has set.
+        imported: u64,
+        /// What went wrong then.
+        cause: Box<Error>,
+    },
     /// Redis cannot be reached or refuses, and nothing was changed.
     #[error("{0}")]
     StoreUnavailable(String),
@@ -146,6 +154,11 @@ impl Error {
     /// One fault at one place.
     pub fn invalid(pointer: impl Into<String>, detail: impl fmt::Display) -> Self {
         Self::Invalid(vec![Fault::new(pointer, detail)])
+    }
+
+    /// What went wrong in the end.
+    pub fn root(&self) -> &Self {
+        if let Self::ImportCutOff { cause, .. } = self { cause.root() } else { self }
     }
 
     /// The row of the table of codes that this error belongs to.
@@ -166,12 +179,13 @@ impl Error {
             Self::LeaseLost(_) => ErrorCode::LeaseLost,
             Self::PeriodClosed { .. } => ErrorCode::PeriodClosed,
             Self::MethodNotAllowed(_) => ErrorCode::MethodNotAllowed,
-            Self::UnsupportedMediaType => ErrorCode::UnsupportedMediaType,
+            Self::UnsupportedMediaType(_) => ErrorCode::UnsupportedMediaType,
             Self::PayloadTooLarge { .. } => ErrorCode::PayloadTooLarge,
             Self::RequestTimeout(_) => ErrorCode::RequestTimeout,
             Self::Conflict(_) => ErrorCode::Conflict,
             Self::IdempotencyMismatch => ErrorCode::IdempotencyMismatch,
             Self::SubmissionLimit { .. } => ErrorCode::RateLimited,
+            Self::ImportCutOff { cause, .. } => cause.code(),
             Self::OutcomeUnknown(_) => ErrorCode::OutcomeUnknown,
             Self::StoreUnavailable(_) => ErrorCode::StoreUnavailable,
             Self::Internal(_) => ErrorCode::Internal,
@@ -298,7 +312,8 @@ impl ErrorCode {
                 "request-timeout",
                 "The body did not arrive in time",
                 true,
-                "The head of the request arrived and its body did not. Nothing was changed. Send it again.",
+                "The head of the request arrived and its body did not. Nothing was changed, but for the rows that an import \
+                 says it has set. Send it again.",
             ),
             Self::Conflict => (
                 "conflict",
@@ -335,9 +350,9 @@ impl ErrorCode {
             ),
             Self::UnsupportedMediaType => (
                 "unsupported-media-type",
-                "The body must be JSON",
+                "The body is not of the type that is taken",
                 false,
-                "Send the body as JSON with `Content-Type: application/json`.",
+                "Send the body as JSON with `Content-Type: application/json`; an import takes the type of its format.",
             ),
             Self::Invalid => (
                 "invalid",
@@ -369,8 +384,8 @@ impl ErrorCode {
                 "store-unavailable",
                 "Redis does not take requests now",
                 true,
-                "Redis cannot be reached, is loading, read-only or out of memory. Nothing was changed. Retry after \
-                 `Retry-After` seconds.",
+                "Redis cannot be reached, is loading, read-only or out of memory. Nothing was changed, but for the rows that an \
+                 import says it has set. Retry after `Retry-After` seconds.",
             ),
         };
         ErrorFacts { slug, title, retryable, explanation }

@@ -18,6 +18,7 @@ mod queues;
 mod rankings;
 mod schedules;
 mod scores;
+mod transfer;
 mod windows;
 mod work;
 
@@ -77,6 +78,8 @@ fn routes(service: &mut ServiceConfig) {
         .service(rankings::get_distribution)
         .service(members::delete_member)
         .service(member_rankings::get_member_rankings)
+        .service(transfer::export_leaderboard)
+        .service(transfer::import_leaderboard)
         .service(leaderboards::get_leaderboard)
         .service(leaderboards::put_leaderboard)
         .service(leaderboards::delete_leaderboard)

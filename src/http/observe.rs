@@ -138,7 +138,7 @@ fn is_json(response: &ServiceResponse<BoxBody>) -> bool {
 }
 
 fn log(cause: &Error, id: &str) {
-    match cause {
+    match cause.root() {
         Error::Internal(detail) => error!(request.id = %id, "an internal error: {detail}"),
         Error::OutcomeUnknown(source) => error!(request.id = %id, "an answer of Redis was lost: {source}"),
         Error::StoreUnavailable(detail) => error!(request.id = %id, "the store is unavailable: {detail}"),

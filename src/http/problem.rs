@@ -33,7 +33,7 @@ impl Problem {
     pub fn response(&self, request_id: Option<&str>) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
         response.insert_header((header::CONTENT_TYPE, PROBLEM_JSON));
-        match &self.0 {
+        match self.0.root() {
             Error::Unauthenticated => {
                 response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"ranq\""));
             }
@@ -143,7 +143,7 @@ impl ProblemBody {
     pub fn of(error: &Error, request_id: Option<&str>) -> Self {
         let code = error.code();
         let facts = code.facts();
-        let faults: &[Fault] = if let Error::Invalid(faults) = error { faults } else { &[] };
+        let faults: &[Fault] = if let Error::Invalid(faults) = error.root() { faults } else { &[] };
         Self {
             r#type: format!("/problems/{}", facts.slug),
             title: facts.title,

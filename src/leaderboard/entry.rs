@@ -2,7 +2,7 @@
 
 use utoipa::ToSchema;
 
-use crate::types::{Limit, Member, Metadata, Radius, Score, Timestamp, WindowName, read_choice};
+use crate::types::{ExactTimestamp, Limit, Member, Metadata, Radius, Score, Timestamp, WindowName, read_choice};
 
 /// How equal rows share ranks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ToSchema)]
@@ -74,6 +74,8 @@ pub struct Entry {
     pub subscores: Vec<Score>,
     /// When the row was reached; none where ties go by member.
     pub achieved_at: Option<Timestamp>,
+    /// The same to the microsecond, which is what ties go by.
+    pub achieved_exactly: Option<ExactTimestamp>,
     /// What was submitted with the score.
     pub metadata: Option<Metadata>,
 }

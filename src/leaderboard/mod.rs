@@ -4,6 +4,8 @@ mod board;
 mod calendar;
 mod cursor;
 mod entry;
+mod export;
+mod import;
 mod member_rankings;
 mod merge;
 mod order_key;
@@ -31,6 +33,8 @@ use moka::sync::Cache;
 
 pub use self::board::Board;
 pub use self::entry::{Distribution, Entry, Lookup, Page, QUANTILES, Ranking, Start, View};
+pub use self::export::Export;
+pub use self::import::{IMPORT_BATCH, Import, ImportRow};
 pub use self::member_rankings::MemberRankings;
 pub use self::period::{Period, PeriodStart, PeriodState};
 pub use self::roll::Roll;

@@ -6,7 +6,7 @@
 //! 2^53 - 1 where the latest is ahead. `lua/_stamp.lua` and `lua/_subscores.lua` write the same format.
 
 use super::settings::{Order, Settings, Ties};
-use crate::types::{Score, Timestamp};
+use crate::types::{ExactTimestamp, Score};
 
 const SUBSCORE_WIDTH: usize = 10;
 const STAMP_WIDTH: usize = 8;
@@ -36,7 +36,7 @@ pub fn encode_subscores(values: &[Score], settings: &Settings) -> Vec<u8> {
 }
 
 /// What an order key says. `None` for bytes that no leaderboard with these settings has written.
-pub fn decode(key: &[u8], settings: &Settings) -> Option<(Vec<Score>, Option<Timestamp>)> {
+pub fn decode(key: &[u8], settings: &Settings) -> Option<(Vec<Score>, Option<ExactTimestamp>)> {
     let (sub_key, stamp) = key.split_at_checked(sub_width(settings))?;
     let subscores: Option<Vec<Score>> = sub_key
         .chunks_exact(SUBSCORE_WIDTH)
@@ -53,8 +53,7 @@ pub fn decode(key: &[u8], settings: &Settings) -> Option<(Vec<Score>, Option<Tim
         Ties::Earliest => number(stamp),
         Ties::Latest => STAMP_TURN.checked_sub(number(stamp))?,
     };
-    let millis = i64::try_from(micros / 1000).ok()?;
-    Some((subscores?, Some(Timestamp::from_millis(millis))))
+    Some((subscores?, Some(ExactTimestamp::from_micros(micros)?)))
 }
 
 fn encode(value: u64, width: usize, key: &mut Vec<u8>) {
@@ -112,7 +111,7 @@ mod tests {
             let mut key = Vec::new();
             encode(stamp, STAMP_WIDTH, &mut key);
             let (_, achieved_at) = decode(&key, &settings).expect("a key");
-            assert_eq!(achieved_at, Some(Timestamp::from_millis(1_795_412_400_123)));
+            assert_eq!(achieved_at.map(ExactTimestamp::as_micros), Some(micros));
         }
     }
 }

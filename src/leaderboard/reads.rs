@@ -156,21 +156,26 @@ impl Leaderboards {
         .await
     }
 
+    /// The ranking of a window that is open now, as far as it is known here.
+    pub(super) fn open_ranking(&self, board: &Board, window: Option<&WindowName>) -> Result<Arc<RankingKeys>> {
+        let section = self.store.section(board);
+        let open = match window {
+            None => section.rankings.first(),
+            Some(window) => section.rankings.iter().find(|ranking| ranking.window == *window),
+        };
+        open.cloned().ok_or_else(|| Error::NoWindow {
+            leaderboard: board.name.clone(),
+            window: window.map_or(String::new(), ToString::to_string),
+        })
+    }
+
     /// The ranking that a view shows.
     async fn choose(&self, board: &Board, view: &View) -> Result<Chosen> {
         if view.segment.is_some() {
             return Err(Error::invalid("segment", "this leaderboard has no segments"));
         }
-        let section = self.store.section(board);
-        let open = match &view.window {
-            None => section.rankings.first(),
-            Some(window) => section.rankings.iter().find(|ranking| ranking.window == *window),
-        };
-        let open = open.ok_or_else(|| Error::NoWindow {
-            leaderboard: board.name.clone(),
-            window: view.window.as_ref().map_or(String::new(), ToString::to_string),
-        })?;
-        let the_open_one = || Chosen { ranking: Arc::clone(open), only_while: open.span.map(PeriodSpan::bounds_us) };
+        let open = self.open_ranking(board, view.window.as_ref())?;
+        let the_open_one = || Chosen { ranking: Arc::clone(&open), only_while: open.span.map(PeriodSpan::bounds_us) };
         let Some(period) = &view.period else { return Ok(the_open_one()) };
         if open.span.is_some() && self.store.has_period(board, &open.window, period).await? {
             let ranking = Arc::new(board.sections.ranking(&open.window, period, None));

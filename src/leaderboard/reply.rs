@@ -37,14 +37,15 @@ impl Reply {
 pub(super) fn entry(board: &Board, element: &[u8], ranked: Score, metadata: Option<String>) -> Result<Entry> {
     let unreadable = || Error::Internal(format!("an entry of `{}` cannot be read", board.name));
     let (key, member) = element.split_at_checked(board.width).ok_or_else(unreadable)?;
-    let (subscores, achieved_at) = order_key::decode(key, &board.settings).ok_or_else(unreadable)?;
+    let (subscores, achieved_exactly) = order_key::decode(key, &board.settings).ok_or_else(unreadable)?;
     let member = String::from_utf8(member.to_vec()).map_err(|_| unreadable())?;
     Ok(Entry {
         rank: 0,
         member: Member::try_from(member).map_err(|_| unreadable())?,
         score: board.settings.turned(ranked),
         subscores,
-        achieved_at,
+        achieved_at: achieved_exactly.map(Timestamp::from),
+        achieved_exactly,
         metadata: metadata.filter(|text| !text.is_empty()).and_then(Metadata::from_stored),
     })
 }

@@ -1,5 +1,6 @@
 //! Leaderboards in Redis: the only place of their keys. A method is one script or one read.
 
+mod import;
 mod periods;
 mod reading;
 

@@ -7,7 +7,7 @@ mod name;
 mod reading;
 mod score;
 
-pub use clock::{Clock, Timestamp};
+pub use clock::{Clock, ExactTimestamp, Timestamp};
 pub use json::{MAX_METADATA_BYTES, MAX_PAYLOAD_BYTES, Metadata, Named, Payload, Raw};
 pub use limit::{Limit, Radius, Within};
 pub use name::{

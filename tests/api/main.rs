@@ -32,6 +32,7 @@ mod schedules;
 mod scores;
 mod store;
 mod support;
+mod transfer;
 mod unique;
 mod waiting;
 mod windows;
