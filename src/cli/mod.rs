@@ -2,9 +2,12 @@
 
 mod bench;
 mod check;
+mod export;
 mod healthcheck;
+mod import;
 mod openapi;
 mod serve;
+mod transfer;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -33,6 +36,10 @@ enum Command {
     Check(check::Options),
     /// Runs a command for each job of a queue.
     Worker(worker::Options),
+    /// Writes a ranking of a running service to a file.
+    Export(export::Options),
+    /// Sets rows of a ranking of a running service from a file.
+    Import(import::Options),
     /// Measures a running service.
     Bench(bench::Options),
     /// Prints the OpenAPI document.
@@ -114,6 +121,8 @@ pub fn run() -> ExitCode {
         Command::Healthcheck(settings) => healthcheck::check(settings),
         Command::Check(options) => check::check(options),
         Command::Worker(options) => worker::run(options),
+        Command::Export(options) => export::export(&options),
+        Command::Import(options) => import::import(&options),
         Command::Bench(options) => bench::run(options),
         Command::Openapi(options) => openapi::print(&options),
     };

@@ -33,6 +33,7 @@ mod scores;
 mod store;
 mod support;
 mod transfer;
+mod transfer_command;
 mod unique;
 mod waiting;
 mod windows;
