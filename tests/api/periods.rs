@@ -1,10 +1,10 @@
 //! Periods that have ended: read as the open one is, until they are freed.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, eventually};
+use crate::support::{OwnRedis, TestApp, eventually};
 
 /// Days from the clock's start, 2026-11-23T05:40:00Z, on.
 const DAYS: [&str; 3] = ["2026-11-23T00:00:00.000Z", "2026-11-24T00:00:00.000Z", "2026-11-25T00:00:00.000Z"];
@@ -274,4 +274,46 @@ async fn what_a_deletion_that_was_cut_off_left_is_freed() {
     }
     assert!(entry.contains(":daily:2026"), "{entry}");
     eventually("nothing is left", async || app.keys().is_empty().then_some(())).await;
+}
+
+#[tokio::test]
+async fn two_instances_share_periods_and_one_that_ends_leaves_nothing_undone() {
+    let redis = OwnRedis::spawn().await;
+    let spawn = || TestApp::with().server_clock().redis_url(&redis.url()).spawn();
+    let (one, other) = (spawn().await, spawn().await);
+    let windows = json!([{"name": "second", "reset": "* * * * * *", "keep": 3}, {"name": "all_time"}]);
+    one.create("race", json!({"operator": "sum", "windows": windows})).await;
+    let submit = async |app: &TestApp, member: &str, until: Instant| {
+        let mut count = 0;
+        while Instant::now() < until {
+            let answer = app.submit("race", member, 1).await;
+            // What one has just said, the same one reads.
+            let path = format!("/v1/leaderboards/race/members/{member}?window=second");
+            let read = app
+                .get(format!("{path}&period={}", answer["windows"]["second"]["period"].as_str().expect("one")))
+                .await;
+            assert_eq!(read.is(200)["score"], answer["windows"]["second"]["score"]);
+            count += 1;
+        }
+        count
+    };
+    let now = Instant::now();
+    let (by_one, by_other) = tokio::join!(
+        submit(&one, "ann", now + Duration::from_secs(3)),
+        submit(&other, "bob", now + Duration::from_secs(5)),
+    );
+    drop(one);
+    let all = other.rankings("race", "window=all_time").await.is(200);
+    assert_eq!((&all.entry("ann")["score"], &all.entry("bob")["score"]), (&json!(by_one), &json!(by_other)));
+    let keys_of_periods = async || {
+        let keys: Vec<String> =
+            redis::cmd("KEYS").arg("*:second:2*").query(&mut redis.connect().expect("it runs")).expect("KEYS works");
+        // Three that are kept, with a ranking and its directory each.
+        (keys.len() == 6).then_some(())
+    };
+    eventually("three ended periods are left", keys_of_periods).await;
+    let page = other.get("/v1/leaderboards/race/windows/second/periods").await.is(200);
+    let states: Vec<&str> =
+        page["periods"].as_array().expect("periods").iter().filter_map(|period| period["state"].as_str()).collect();
+    assert_eq!(states, ["open", "closed", "closed", "closed"]);
 }

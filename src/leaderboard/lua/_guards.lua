@@ -15,8 +15,8 @@ local function limited(log, limit, window_us, now, count)
   return { 'limited', math.ceil((free_at - now) / 1000) }
 end
 
--- The refusal of the item of this number where the section does not let it in, or nil.
-local function refused(section, number)
-  if section.refused == '' or not string.find(section.refused, ',' .. number .. ',', 1, true) then return nil end
+-- The refusal of the item of this number where it is among those that the section does not let in, or nil.
+local function refused(numbers, number)
+  if not string.find(numbers, ',' .. number .. ',', 1, true) then return nil end
   return { 'closed' }
 end

@@ -12,7 +12,7 @@ end
 -- section: from, until, numbers of the items that it refuses (',1,2,' or '-'), place of its first key, number of its keys,
 -- periods with their ends in ms (',' between them and ';' behind each but the last), label.
 local function section_at(board, lines, now, keys)
-  if not string.find(lines, '^%d') then return { number = 0, first = 0, count = keys, refused = '', label = lines }, now end
+  if not string.find(lines, '^%d') then return { number = 0, first = 0, count = keys, label = lines }, now end
   local latest, number
   now, latest = period_clock(board, now)
   number = 0
@@ -20,8 +20,8 @@ local function section_at(board, lines, now, keys)
     string.gmatch(lines, '(%d+) (%d+) (%S+) (%d+) (%d+) (%S+) (%S+)') do
     if now >= tonumber(from) and now < tonumber(till) then
       return {
-        number = number, first = tonumber(first), count = tonumber(count), refused = refused, label = label, from = from,
-        new_periods = latest ~= from and periods,
+        number = number, first = tonumber(first), count = tonumber(count), label = label, from = from,
+        refused = refused ~= '-' and refused, new_periods = latest ~= from and periods,
       }, now
     end
     number = number + 1

@@ -2,9 +2,10 @@
 --   KEYS  1 board  2 what is to be freed, then the list of periods of each window that resets
 --   ARGV  1 board version  2 now µs ('' = server time)  3 most periods of a window to hand on, then for each list: what
 --         its periods follow in keys, how many ended ones are kept
---   Gives { 'stale' } | { 'ok', periods closed, rankings to be freed }.
+--   Gives { 'stale' } | { 'ok', periods closed, rankings to be freed, now µs }.
 if redis.call('HGET', KEYS[1], 'version') ~= ARGV[1] then return { 'stale' } end
-local now = math.floor(period_clock(KEYS[1], clock_us(ARGV[2])) / 1000)
+local now_us = period_clock(KEYS[1], clock_us(ARGV[2]))
+local now = math.floor(now_us / 1000)
 local before = math.floor(tonumber(redis.call('HGET', KEYS[1], 'floor') or '0') / 1000)
 local floor, closed = before, 0
 for i = 3, #KEYS do
@@ -19,4 +20,4 @@ for i = 3, #KEYS do
   end
 end
 if floor > before then redis.call('HSET', KEYS[1], 'floor', string.format('%.0f', floor * 1000)) end
-return { 'ok', closed, redis.call('LLEN', KEYS[2]) }
+return { 'ok', closed, redis.call('LLEN', KEYS[2]), string.format('%.0f', now_us) }

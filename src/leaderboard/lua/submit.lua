@@ -27,13 +27,13 @@ next_key = next_key + ARGV[9]
 local rows_from, shape = next_key, shape_of(ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[10]))
 local limit, limit_us, lifetime = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[11]
 local first = math.max(now, tonumber(board[2] or '0') + 1)
-local stamp, results, counted = first, { section.number }, false
+local stamp, results, counted, closed = first, { section.number }, false, section.refused
 for i = 15, #ARGV, 6 do
   local fingerprint, record, log, result, changed = ARGV[i + 5], nil, nil, nil, false
   if fingerprint ~= '' then record, next_key = KEYS[next_key], next_key + 1 end
   if limit > 0 then log, next_key = KEYS[next_key], next_key + 1 end
   if record then result = recall(record, fingerprint) end
-  if not result then result = refused(section, #results) end
+  if closed and not result then result = refused(closed, #results) end
   if log and not result then result = limited(log, limit, limit_us, now, false) end
   if not result then
     result, changed = submit_row(
