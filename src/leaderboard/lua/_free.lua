@@ -2,6 +2,14 @@
 
 -- Puts all periods of a list there, each behind the stem that its keys share, and drops the list.
 local function free_periods(free, list, stem)
-  for _, period in ipairs(redis.call('ZRANGE', list, 0, -1)) do redis.call('RPUSH', free, stem .. period) end
+  local batch = {}
+  for _, period in ipairs(redis.call('ZRANGE', list, 0, -1)) do
+    batch[#batch + 1] = stem .. period
+    if #batch == 100 then
+      redis.call('RPUSH', free, unpack(batch))
+      batch = {}
+    end
+  end
+  if #batch > 0 then redis.call('RPUSH', free, unpack(batch)) end
   redis.call('UNLINK', list)
 end

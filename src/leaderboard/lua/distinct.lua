@@ -5,6 +5,8 @@
 --   Gives { 'done' } or { 'more', score, sub key }.
 local PAST_ANY_ENTRY = string.rep('\255', 9)
 local sub_width = tonumber(ARGV[3])
+-- Freed since it was read: nothing must be left of it.
+if redis.call('EXISTS', KEYS[1]) == 0 then return { 'done' } end
 if ARGV[1] == '' then redis.call('ZADD', KEYS[2], '-inf', 'start') end
 if redis.call('EXISTS', KEYS[2]) == 0 then return { 'more', '', '' } end
 local from = 0
