@@ -155,6 +155,7 @@ mod tests {
             sub_key: Vec::new(),
             metadata: None,
             key: None,
+            if_period: Default::default(),
         }
     }
 

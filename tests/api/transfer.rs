@@ -484,3 +484,21 @@ async fn imported_entries_are_entries_like_others() {
     }
     assert_eq!(app.keys(), ["ranq:{lb:race}:board"]);
 }
+
+#[tokio::test]
+async fn a_window_that_resets_is_exported_by_period_and_takes_no_rows() {
+    let app = TestApp::spawn().await;
+    app.create("race", json!({"windows": [{"name": "daily", "reset": "daily"}, {"name": "all_time"}]})).await;
+    app.submit("race", "ann", 5).await.is(200);
+    let period = app.rankings("race", "").await.is(200)["period"].as_str().expect("a period").to_owned();
+    app.advance(Duration::from_secs(86_400));
+    app.submit("race", "ben", 7).await.is(200);
+    let named = |text: &str| rows(text).iter().map(|row| row["member"].clone()).collect::<Vec<_>>();
+    assert_eq!(named(&export(&app, "race", "").await), ["ben"]);
+    assert_eq!(named(&export(&app, "race", &format!("period={period}")).await), ["ann"]);
+
+    let all = export(&app, "race", "window=all_time").await;
+    try_import(&app, "race", "ndjson", all.clone()).await.fails_with(422, "invalid").fails_at(&["window"]);
+    assert_eq!(named(&export(&app, "race", "").await), ["ben"]);
+    try_import(&app, "race", "ndjson&window=all_time", all).await.is(200);
+}

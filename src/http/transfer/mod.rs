@@ -133,7 +133,7 @@ pub struct ImportParameters {
     #[serde(default)]
     #[param(inline)]
     format: Format,
-    /// The window whose rows are set; the leaderboard's first one by default.
+    /// The window whose rows are set, one without a reset; the leaderboard's first one by default.
     #[param(value_type = Option<String>, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", nullable = false)]
     window: Option<WindowName>,
 }
