@@ -1,16 +1,12 @@
 #!/usr/bin/env bash
 # Runs every test: unit, integration, the benchmarks once each, and the examples in the documentation.
 # Fails when one fails, when one is marked as ignored, and when there is none.
-# cargo-nextest is used where it is installed; RANQ_TEST_RUNNER=cargo takes plain `cargo test` all the same.
+# One process for all tests of a target: they share what takes long to make, such as the compiled schema of the API.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/common.sh"
 
-if [ "${RANQ_TEST_RUNNER:-nextest}" = nextest ] && has cargo-nextest; then
-    cargo nextest run --locked --all-targets --no-fail-fast --no-tests=fail
-else
-    cargo test --locked --all-targets --no-fail-fast
-fi
+cargo test --locked --all-targets --no-fail-fast
 cargo test --locked --doc
 
 list() { cargo test --locked --quiet "$1" -- --list --format terse "${@:2}" | sed -n 's/: test$//p'; }
