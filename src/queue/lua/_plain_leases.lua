@@ -1,7 +1,7 @@
 -- Part: leases of plain jobs.
 
--- Leases up to `wanted` ready jobs: gives their ids and records one after another, and the scores and ids of their leases. Caller by
--- caller: `limits` has after how many jobs each has its own. Where one is not plain all go back, and it gives nothing.
+-- Leases up to `wanted` ready jobs: gives their ids and records one after another, and the scores and ids of their leases. The callers,
+-- who begin at `from` in ARGV, have theirs one after another. Where a job is not plain all go back, and it gives nothing.
 local function lease_plain(wanted, now, from)
   local jobs, leases, count, bytes, popped = {}, {}, 0, 0, {}
   local caller, before, upto = from, 0, tonumber(ARGV[from])
