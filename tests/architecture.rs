@@ -26,12 +26,13 @@ const KNOW_REDIS: [&str; 6] =
 
 /// The kinds of keys: the first word of each after the prefix and the hash tag. Those of a queue that scripts take by their
 /// place stand in `KEY_NAMES` of src/queue/line.rs.
-const KEY_KINDS: [&str; 15] = [
+const KEY_KINDS: &[&str] = &[
     "board",
     "rank",
     "ids",
     "meta",
     "distinct",
+    "hidden",
     "idem",
     "limit",
     "periods",

@@ -14,6 +14,8 @@ use crate::types::{LeaderboardName, Timestamp, WindowName};
 pub(super) const TAG: &str = "lb";
 /// How far the time of this process may be from the Redis server's before a call at a reset is made twice.
 const MARGIN_US: i64 = 2_000_000;
+/// Keys of a ranking.
+pub(super) const RANKING_KEYS: usize = 5;
 /// Sections kept at hand: the one of now, and its neighbours around a reset.
 const AT_HAND: usize = 4;
 
@@ -28,11 +30,14 @@ pub(super) struct RankingKeys {
     pub(super) ids: String,
     pub(super) meta: String,
     pub(super) distinct: String,
+    /// Entries of the banned.
+    pub(super) hidden: String,
 }
 
 impl RankingKeys {
-    pub(super) fn all(&self) -> [&str; 4] {
-        [&self.rank, &self.ids, &self.meta, &self.distinct]
+    /// All keys, in the order of `_ranking.lua`.
+    pub(super) fn all(&self) -> [&str; RANKING_KEYS] {
+        [&self.rank, &self.ids, &self.meta, &self.distinct, &self.hidden]
     }
 }
 
@@ -49,7 +54,7 @@ pub(super) struct Section {
 impl Section {
     /// Its line in a call of `submit.lua`, but for the items that it refuses.
     pub(super) fn line(&self, number: usize, refused: &str) -> String {
-        let count = self.rankings.len() * 4;
+        let count = self.rankings.len() * RANKING_KEYS;
         let periods = self.rankings.iter().filter_map(|ranking| {
             let span = ranking.span?;
             Some(format!("{},{}", ranking.period, span.end_ms))
@@ -149,6 +154,7 @@ impl Sections {
             ids: key_of("ids"),
             meta: key_of("meta"),
             distinct: key_of("distinct"),
+            hidden: key_of("hidden"),
         }
     }
 
@@ -187,6 +193,6 @@ fn ranking_key(keyspace: &Keyspace, name: &LeaderboardName, kind: &str, of: &str
 }
 
 /// All keys of a ranking, by its `EPOCH:WINDOW:PERIOD`.
-pub(super) fn ranking_keys(keyspace: &Keyspace, name: &LeaderboardName, of: &str) -> [String; 4] {
-    ["rank", "ids", "meta", "distinct"].map(|kind| ranking_key(keyspace, name, kind, of))
+pub(super) fn ranking_keys(keyspace: &Keyspace, name: &LeaderboardName, of: &str) -> [String; RANKING_KEYS] {
+    ["rank", "ids", "meta", "distinct", "hidden"].map(|kind| ranking_key(keyspace, name, kind, of))
 }

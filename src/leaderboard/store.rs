@@ -31,6 +31,7 @@ const ENTRY: &str = include_str!("lua/_entry.lua");
 const ENTRY_WRITE: &str = include_str!("lua/_entry_write.lua");
 const STAMP: &str = include_str!("lua/_stamp.lua");
 const RECORD: &str = include_str!("lua/_record.lua");
+const RANKING: &str = include_str!("lua/_ranking.lua");
 const READING: &str = include_str!("lua/_reading.lua");
 const PERIOD: &str = include_str!("lua/_period.lua");
 const FREEING: &str = include_str!("lua/_free.lua");
@@ -59,18 +60,19 @@ script!(
     ENTRY,
     ENTRY_WRITE,
     STAMP,
+    RANKING,
     PERIOD,
     include_str!("lua/_subscores.lua"),
     include_str!("lua/_submission.lua"),
     RECORD,
     include_str!("lua/_guards.lua")
 );
-script!(PAGE, "page", Read, ORDER, DIRECTORY, ENTRY, READING, STAMP, PERIOD);
-script!(LOOKUP, "lookup", Read, ORDER, DIRECTORY, ENTRY, READING, STAMP, PERIOD);
+script!(PAGE, "page", Read, ORDER, DIRECTORY, ENTRY, READING, STAMP, RANKING, PERIOD);
+script!(LOOKUP, "lookup", Read, ORDER, DIRECTORY, ENTRY, READING, STAMP, RANKING, PERIOD);
 script!(DISTINCT, "distinct", Store, ORDER);
 script!(DISTRIBUTION, "distribution", Read, STAMP, PERIOD);
-script!(REMOVE, "remove", Free, ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, STAMP, PERIOD);
-script!(TRIM, "trim", Free, ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE);
+script!(REMOVE, "remove", Free, ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, STAMP, RANKING, PERIOD);
+script!(TRIM, "trim", Free, ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, RANKING);
 
 /// How storing settings ended.
 pub(super) enum Put {
@@ -332,7 +334,9 @@ impl LeaderboardStore {
             .number(RECORD_LIFETIME_MS)
             .arg(record.map_or(&[][..], |record| record.fingerprint.as_bytes()))
             .arg(section_lines(board, sections, rows))
-            .arg(record.map_or("", |record| &record.note));
+            .arg(record.map_or("", |record| &record.note))
+            .arg("")
+            .arg("");
         for row in rows {
             call = call
                 .arg(row.member.as_str())
@@ -340,7 +344,9 @@ impl LeaderboardStore {
                 .arg(row.ranked.to_redis())
                 .arg(&row.sub_key)
                 .arg(row.metadata.as_ref().map_or("", |metadata| metadata.as_str()))
-                .arg(row.key.as_ref().map_or(&[][..], |(_, _, fingerprint)| fingerprint.as_bytes()));
+                .arg(row.key.as_ref().map_or(&[][..], |(_, _, fingerprint)| fingerprint.as_bytes()))
+                .arg("")
+                .arg("");
         }
         call
     }
@@ -410,9 +416,8 @@ impl LeaderboardStore {
         keep: u64,
         most: u64,
     ) -> Result<Versioned<u64>> {
-        let [rank, ids, meta, distinct] = ranking.all();
         let call = TRIM
-            .keys(&[&board.key, rank, ids, meta, distinct])
+            .keys(&keys_with(board, ranking))
             .arg(board.version.text())
             .number(board.width as u64)
             .number(board.sub_width as u64)
@@ -443,6 +448,11 @@ impl LeaderboardStore {
             _ => Ok(Versioned::Current(reply)),
         }
     }
+}
+
+/// The keys of a call that touches one ranking.
+fn keys_with<'a>(board: &'a Board, ranking: &'a RankingKeys) -> Vec<&'a str> {
+    std::iter::once(board.key.as_str()).chain(ranking.all()).collect()
 }
 
 /// The sections that a call may count in, as `submit.lua` takes them.

@@ -29,15 +29,6 @@ local function section_at(board, lines, now, keys)
   return nil, now
 end
 
--- The rankings whose keys begin there.
-local function rankings_from(key, count)
-  local rankings = {}
-  for i = key, key + count - 1, 4 do
-    rankings[#rankings + 1] = { rank = KEYS[i], ids = KEYS[i + 1], meta = KEYS[i + 2], distinct = KEYS[i + 3] }
-  end
-  return rankings
-end
-
 -- Notes the periods of a section, by their ends, in the lists whose keys end before `behind`.
 local function note_periods(board, section, behind)
   local noted = {}

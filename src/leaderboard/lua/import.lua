@@ -1,5 +1,5 @@
 -- Sets rows of one ranking of a leaderboard, with the times that they bring.
---   KEYS  1 board  2 rank  3 ids  4 meta  5 distinct
+--   KEYS  1 board  2 rank  3 ids  4 meta  5 distinct  6 hidden
 --   ARGV  1 board version  2 now µs ('' = server time)  3 '1' = a standing row that is as good or better stays  4 ties
 --         5 sub width  6 max entries (0 = all), then for each row: member, its hash, score, sub key,
 --         time µs ('' = now), metadata or ''
@@ -9,7 +9,7 @@
 local LEAD_US = 1000000
 local board = redis.call('HMGET', KEYS[1], 'version', 'stamp')
 if board[1] ~= ARGV[1] then return { 'stale' } end
-local r = { rank = KEYS[2], ids = KEYS[3], meta = KEYS[4], distinct = KEYS[5] }
+local r = ranking_at(2)
 local keep_better, ties, sub_width, keep = ARGV[3] == '1', ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local width = sub_width + (ties == 'member' and 0 or STAMP_WIDTH)
 local now, before = clock_us(ARGV[2]), tonumber(board[2] or '0')

@@ -1,10 +1,10 @@
 -- Reads the entries of many members of one ranking.
---   KEYS  1 board  2 rank  3 ids  4 meta  5 distinct
+--   KEYS  1 board  2 rank  3 ids  4 meta  5 distinct  6 hidden
 --   ARGV  1 asked (see _period.lua)  2 order key width  3 sub width  4 ranking (ordinal, competition, dense), then the members
 --   Gives { 'stale' } | { 'period', now µs } | { 'undistinct' } (dense ranks need distinct.lua first)
 --         | { 'ok', total, for each member: {} or { place, shared rank, ZSET member, score, metadata or '' } }
 local width, sub_width = tonumber(ARGV[2]), tonumber(ARGV[3])
-local r = { rank = KEYS[2], ids = KEYS[3], meta = KEYS[4], distinct = KEYS[5] }
+local r = ranking_at(2)
 local refused_call = refusal(KEYS[1], ARGV[1])
 if refused_call then return refused_call end
 local total = redis.call('ZCARD', r.rank)

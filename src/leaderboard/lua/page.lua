@@ -1,5 +1,5 @@
 -- Reads a run of entries of one ranking, and where it stands.
---   KEYS  1 board  2 rank  3 ids  4 meta  5 distinct
+--   KEYS  1 board  2 rank  3 ids  4 meta  5 distinct  6 hidden
 --   ARGV  1 asked (see _period.lua)  2 order key width  3 sub width  4 ranking (ordinal, competition, dense)
 --         5 mode: 'offset' (6 offset, 7 limit) | 'after' (6 score, 7 ZSET member, 8 limit)
 --               | 'member' (6 member, 7 radius) | 'score' (6 score, 7 radius, 8 '1' = ahead of equal scores)
@@ -7,7 +7,7 @@
 --         | { 'ok', total, place of the first entry, place asked for, rank asked for (mode score),
 --         shared rank of the first entry, { ZSET member, score, … }, { metadata or '' of each, if any } }; places are 0-based
 local mode, width, sub_width = ARGV[5], tonumber(ARGV[2]), tonumber(ARGV[3])
-local r = { rank = KEYS[2], ids = KEYS[3], meta = KEYS[4], distinct = KEYS[5] }
+local r = ranking_at(2)
 local refused_call = refusal(KEYS[1], ARGV[1])
 if refused_call then return refused_call end
 local total = redis.call('ZCARD', r.rank)

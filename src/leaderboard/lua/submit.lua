@@ -1,12 +1,12 @@
 -- Submits scores to a leaderboard: each enters every ranking that is open now, or changes nothing.
 --   KEYS  1 board  2 head record  3 own record (2 and 3 of a call with a fingerprint alone), then for each section, for
---         each ranking: rank ids meta distinct, then the list of periods of each window that resets, then for each
+--         each ranking: its keys, then the list of periods of each window that resets, then for each
 --         submission: its record (if it has a fingerprint), its limit log (if limited)
 --   ARGV  1 board version  2 now µs ('' = server time)  3 operator  4 ties  5 subscore directions ('d'/'a' each)
 --         6 max entries (0 = all)  7 submission limit (0 = none)  8 limit window µs  9 keys of rankings and periods
 --         10 ranks (0 none, 1 new, 2 new and previous)  11 record lifetime ms  12 fingerprint of the call ('' = none)
---         13 sections (see _period.lua)  14 note of the call, then for each submission: member, its hash, score, sub
---         key, metadata, fingerprint
+--         13 sections (see _period.lua)  14 note of the call  15, 16 '', then for each submission: member, its hash,
+--         score, sub key, metadata, fingerprint, '', ''
 --   Gives { 'stale' } | { 'period', now µs } (no section holds now) | { 'mismatch' } | { number of the section, a result
 --         for each submission } | { 'replayed', label and note of the call, … }; a result is { 'ok', for each ranking:
 --         updated, score, rank, previous score, previous rank } | { 'replayed', label, … } | { 'mismatch' }
@@ -28,7 +28,7 @@ local rows_from, shape = next_key, shape_of(ARGV[3], ARGV[4], ARGV[5], tonumber(
 local limit, limit_us, lifetime = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[11]
 local first = math.max(now, tonumber(board[2] or '0') + 1)
 local stamp, results, counted, closed = first, { section.number }, false, section.refused
-for i = 15, #ARGV, 6 do
+for i = 17, #ARGV, 8 do
   local fingerprint, record, log, result, changed = ARGV[i + 5], nil, nil, nil, false
   if fingerprint ~= '' then record, next_key = KEYS[next_key], next_key + 1 end
   if limit > 0 then log, next_key = KEYS[next_key], next_key + 1 end

@@ -3,7 +3,8 @@
 use std::sync::LazyLock;
 
 use super::{
-    DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, LeaderboardStore, ORDER, STAMP, directory_hash, ties_name,
+    DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, LeaderboardStore, ORDER, RANKING, STAMP, directory_hash, keys_with,
+    ties_name,
 };
 use crate::db::{Effect, Script, Versioned};
 use crate::error::Result;
@@ -14,7 +15,7 @@ use crate::types::ExactTimestamp;
 
 static IMPORT: LazyLock<Script> = LazyLock::new(|| {
     let body = include_str!("../lua/import.lua");
-    Script::new("import", Effect::Store, &[ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, STAMP, body])
+    Script::new("import", Effect::Store, &[ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, STAMP, RANKING, body])
 });
 
 impl LeaderboardStore {
@@ -25,9 +26,8 @@ impl LeaderboardStore {
         ranking: &RankingKeys,
         rows: &[(Row, Option<ExactTimestamp>)],
     ) -> Result<Versioned<()>> {
-        let [rank, ids, meta, distinct] = ranking.all();
         let mut call = IMPORT
-            .keys(&[&board.key, rank, ids, meta, distinct])
+            .keys(&keys_with(board, ranking))
             .arg(board.version.text())
             .arg(self.clock.to_argument())
             .arg(if board.settings.operator == Operator::Best { "1" } else { "0" })

@@ -6,7 +6,7 @@ use super::super::board::{Board, RankingKeys};
 use super::super::entry::{Distribution, QUANTILES, Ranking, Span};
 use super::super::reply::{self, Reply};
 use super::super::settings::Order;
-use super::{DISTINCT, DISTRIBUTION, LOOKUP, LeaderboardStore, PAGE, Versioned};
+use super::{DISTINCT, DISTRIBUTION, LOOKUP, LeaderboardStore, PAGE, Versioned, keys_with};
 use crate::db::{Script, ScriptCall};
 use crate::error::Result;
 use crate::types::{Member, Score};
@@ -172,9 +172,8 @@ impl LeaderboardStore {
 
     /// What the reads of entries begin with.
     fn read_call<'a>(&self, script: &'a Script, board: &Board, chosen: &Chosen, shown: Ranking) -> ScriptCall<'a> {
-        let [rank, ids, meta, distinct] = chosen.ranking.all();
         script
-            .keys(&[&board.key, rank, ids, meta, distinct])
+            .keys(&keys_with(board, &chosen.ranking))
             .arg(self.asked(board, chosen.only_while))
             .number(board.width as u64)
             .number(board.sub_width as u64)
