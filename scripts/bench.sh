@@ -19,6 +19,7 @@ esac
 load() { scripts/with-service.sh scripts/load.sh "$@"; }
 
 load --seconds "$seconds" --entries "$entries"
+load --seconds "$seconds" --entries "$entries" --workloads submit,submit-3-windows,submit-6-windows,submit-2-segments
 for number in $connections; do
     load --seconds "$seconds" --connections "$number" --workloads enqueue,enqueue-batch,jobs,jobs-next,jobs-batch
 done

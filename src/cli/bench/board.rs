@@ -9,11 +9,17 @@ use super::client::{Connection, Failure, Target};
 use super::options::Options;
 use super::requests::all_good;
 use super::workload::SCORES_IN_BATCH;
+use super::workload::Shape;
 use crate::leaderboard::Ties;
 
 const FIRST_SCORES: u64 = 1_000_000;
 /// A submission moves its member by half a percent of the ranking in the mean.
 const BEST_STEP: u64 = 10_000;
+
+/// The dimensions of a leaderboard with segments, and into how many values each divides the members.
+const DIMENSIONS: [(&str, usize); 2] = [("country", 100), ("platform", 5)];
+/// When the windows behind the first one begin anew.
+const RESETS: [&str; 4] = ["daily", "weekly", "monthly", "yearly"];
 
 /// A leaderboard of this run.
 pub struct Board {
@@ -21,18 +27,15 @@ pub struct Board {
     /// The path that everything of it begins with.
     pub path: String,
     ties: Ties,
+    shape: Shape,
     /// The last score submitted for each member.
     scores: Vec<AtomicU64>,
 }
 
 impl Board {
-    pub fn new(options: &Options) -> Self {
-        let name = match &options.leaderboard {
-            Some(name) => name.to_string(),
-            None => format!("bench-{:08x}", fastrand::u32(..)),
-        };
+    pub fn new(name: String, shape: Shape, options: &Options) -> Self {
         let scores = (0..options.entries).map(|_| AtomicU64::new(fastrand::u64(..FIRST_SCORES))).collect();
-        Self { path: format!("/v1/leaderboards/{name}"), name, ties: options.ties, scores }
+        Self { path: format!("/v1/leaderboards/{name}"), name, ties: options.ties, shape, scores }
     }
 
     /// Creates it, empty. One that is there already is left alone.
@@ -43,9 +46,20 @@ impl Board {
             Err(Failure::Refused { status: StatusCode::NOT_FOUND, .. }) => {}
             Err(failure) => return Err(failure),
         }
-        let settings = json!({"operator": "best", "ties": self.ties});
-        connection.send(target.put(&self.path, settings.to_string())).await?;
+        connection.send(target.put(&self.path, self.settings().to_string())).await?;
         Ok(())
+    }
+
+    fn settings(&self) -> Value {
+        let resets = (1..self.shape.windows)
+            .map(|number| json!({"name": format!("window-{number}"), "reset": RESETS[(number - 1) % RESETS.len()]}));
+        let windows: Vec<Value> = std::iter::once(json!({"name": "all_time"})).chain(resets).collect();
+        let segments: Vec<&str> = self.dimensions().map(|(name, _)| name).collect();
+        json!({"operator": "best", "ties": self.ties, "windows": windows, "segments": segments})
+    }
+
+    fn dimensions(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        DIMENSIONS.into_iter().take(self.shape.segments)
     }
 
     /// Gives every member its first score.
@@ -54,7 +68,7 @@ impl Board {
         let path = format!("{}/scores/batch?ranks=false", self.path);
         for first in (0..self.scores.len()).step_by(SCORES_IN_BATCH) {
             let members = first..self.scores.len().min(first + SCORES_IN_BATCH);
-            let body = batch(members.map(|member| (member, self.scores[member].load(Ordering::Relaxed))));
+            let body = self.batch(members.map(|member| (member, self.scores[member].load(Ordering::Relaxed))));
             all_good(&connection.send(target.post(&path, body)).await?)?;
         }
         Ok(())
@@ -76,6 +90,21 @@ impl Board {
         let step = fastrand::u64(1..=BEST_STEP);
         self.scores[member].fetch_add(step, Ordering::Relaxed) + step
     }
+
+    /// One submission as JSON.
+    pub fn submission(&self, member: usize, score: u64) -> String {
+        let segments: Vec<String> =
+            self.dimensions().map(|(name, values)| format!(r#""{name}":"v{}""#, member % values)).collect();
+        let segments =
+            if segments.is_empty() { String::new() } else { format!(r#","segments":{{{}}}"#, segments.join(",")) };
+        format!(r#"{{"member":"{}","score":{score}{segments}}}"#, id(member))
+    }
+
+    /// Submissions as the JSON of one batch.
+    pub fn batch(&self, items: impl Iterator<Item = (usize, u64)>) -> String {
+        let items: Vec<String> = items.map(|(member, score)| self.submission(member, score)).collect();
+        format!(r#"{{"scores":[{}]}}"#, items.join(","))
+    }
 }
 
 /// The id of the nth member: 16 characters, in no order.
@@ -85,17 +114,6 @@ pub fn id(member: usize) -> String {
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     format!("{:016x}", mixed ^ (mixed >> 31))
-}
-
-/// One submission as JSON.
-pub fn submission(member: usize, score: u64) -> String {
-    format!(r#"{{"member":"{}","score":{score}}}"#, id(member))
-}
-
-/// Submissions as the JSON of one batch.
-pub fn batch(items: impl Iterator<Item = (usize, u64)>) -> String {
-    let items: Vec<String> = items.map(|(member, score)| submission(member, score)).collect();
-    format!(r#"{{"scores":[{}]}}"#, items.join(","))
 }
 
 /// The version that the service says it is; the first thing that is asked of it.
@@ -118,9 +136,25 @@ mod tests {
         assert!(ids.iter().all(|id| id.len() == 16));
     }
 
+    fn board(shape: Shape) -> Board {
+        Board { name: "b".to_owned(), path: String::new(), ties: Ties::Earliest, shape, scores: Vec::new() }
+    }
+
     #[test]
     fn a_batch_is_the_json_of_its_scores() {
-        let body: Value = serde_json::from_str(&batch([(0, 5), (1, 7)].into_iter())).expect("JSON");
+        let batch = board(Shape::default()).batch([(0, 5), (1, 7)].into_iter());
+        let body: Value = serde_json::from_str(&batch).expect("JSON");
         assert_eq!(body, json!({"scores": [{"member": id(0), "score": 5}, {"member": id(1), "score": 7}]}));
+    }
+
+    #[test]
+    fn a_leaderboard_has_the_windows_and_segments_of_its_shape() {
+        let windows = board(Shape { windows: 6, segments: 0 }).settings();
+        assert_eq!(windows["windows"].as_array().map(Vec::len), Some(6));
+        assert_eq!(windows["windows"][5], json!({"name": "window-5", "reset": "daily"}));
+        let segments = board(Shape { windows: 1, segments: 2 });
+        assert_eq!(segments.settings()["segments"], json!(["country", "platform"]));
+        let body: Value = serde_json::from_str(&segments.submission(107, 9)).expect("JSON");
+        assert_eq!(body["segments"], json!({"country": "v7", "platform": "v2"}));
     }
 }

@@ -29,6 +29,8 @@ const MAX_RATE: u64 = 1000;
 const MAX_JOBS: u64 = 100_000_000;
 /// A batch of them is far below the limit of a body.
 const MAX_PAYLOAD: u64 = 65_536;
+/// What is left of a leaderboard's name for the name of the workload.
+const MAX_LEADERBOARD_NAME: usize = 46;
 /// What is left of a queue's name for the name of the workload.
 const MAX_QUEUE_NAME: usize = 50;
 /// Descriptors beside connections.
@@ -61,7 +63,8 @@ pub struct Options {
     /// Entries in the leaderboard.
     #[arg(long, value_name = "NUMBER", default_value_t = 10_000, value_parser = value_parser!(u64).range(1..=MAX_ENTRIES))]
     pub(super) entries: u64,
-    /// A leaderboard that is not there yet; it is deleted at the end. By default `bench-` and random letters.
+    /// What the leaderboards of this run are called, those of another shape with their workload behind it; none may be
+    /// there yet, and they are deleted at the end. By default `bench-` and random letters.
     #[arg(long, value_name = "NAME", value_parser = leaderboard_name)]
     pub(super) leaderboard: Option<LeaderboardName>,
     /// Who is ahead among equal scores.
@@ -122,7 +125,7 @@ impl Options {
     pub(super) fn files(&self) -> u64 {
         let connections = self.workloads.iter().map(|workload| match workload {
             Workload::Queue(work) => self.waiters(*work),
-            Workload::Live | Workload::Scores(_) | Workload::Jobs(_) => self.connections,
+            Workload::Live | Workload::Scores(_) | Workload::Shaped(_) | Workload::Jobs(_) => self.connections,
         });
         connections.chain([self.connections]).max().unwrap_or_default() + OTHER_FILES
     }
@@ -144,6 +147,9 @@ fn queue_name(text: &str) -> Result<QueueName, String> {
 }
 
 fn leaderboard_name(text: &str) -> Result<LeaderboardName, String> {
+    if text.len() > MAX_LEADERBOARD_NAME {
+        return Err(format!("must have at most {MAX_LEADERBOARD_NAME} characters"));
+    }
     LeaderboardName::try_from(text.to_owned())
 }
 

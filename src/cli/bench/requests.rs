@@ -4,7 +4,7 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::{Request, StatusCode};
 
-use super::board::{Board, batch, id, submission};
+use super::board::{Board, id};
 use super::client::{Failure, Target};
 use super::worker::Worker;
 use super::workload::{SCORES_IN_BATCH, ScoreWork};
@@ -80,7 +80,9 @@ impl<'a> Requests<'a> {
     fn next(&self, work: ScoreWork) -> Request<Full<Bytes>> {
         let member = self.board.any_member();
         match work {
-            ScoreWork::Submit => self.target.post(&self.submit, submission(member, self.board.next_score(member))),
+            ScoreWork::Submit => {
+                self.target.post(&self.submit, self.board.submission(member, self.board.next_score(member)))
+            }
             ScoreWork::SubmitBatch => self.target.post(&self.submit_batch, self.any_batch()),
             ScoreWork::Top => self.target.get(&self.top),
             ScoreWork::Rank => self.target.get(&format!("{}{}", self.members, id(member))),
@@ -89,7 +91,7 @@ impl<'a> Requests<'a> {
     }
 
     fn any_batch(&self) -> String {
-        batch((0..SCORES_IN_BATCH).map(|_| {
+        self.board.batch((0..SCORES_IN_BATCH).map(|_| {
             let member = self.board.any_member();
             (member, self.board.next_score(member))
         }))

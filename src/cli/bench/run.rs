@@ -12,7 +12,7 @@ use super::queue::Queue;
 use super::requests::{Asker, Requests};
 use super::waiters::Waiters;
 use super::worker::Worker;
-use super::workload::{QueueWork, Workload};
+use super::workload::{QueueWork, ScoreWork, Shape, ShapedWork, Workload};
 
 /// What is measured, and where.
 pub struct Run<'a> {
@@ -38,7 +38,11 @@ impl<'a> Run<'a> {
             Some(name) => name.to_string(),
             None => format!("bench-{:08x}", fastrand::u32(..)),
         };
-        Self { target, watched, options, board: Board::new(options), queues }
+        let board = match &options.leaderboard {
+            Some(name) => name.to_string(),
+            None => format!("bench-{:08x}", fastrand::u32(..)),
+        };
+        Self { target, watched, options, board: Board::new(board, Shape::default(), options), queues }
     }
 
     pub fn measure(&self, control: &mut Control) -> Result<Seen, Failure> {
@@ -64,6 +68,10 @@ impl<'a> Run<'a> {
             let measured = match workload {
                 Workload::Live => load.measure(control, name, &Asker::Live(self.target)),
                 Workload::Scores(work) => load.measure(control, name, &Asker::Scores(&requests, work)),
+                Workload::Shaped(work) => self.on_shaped(control, seen, (name, work), |control, board| {
+                    let requests = Requests::new(self.target, board);
+                    load.measure(control, name, &Asker::Scores(&requests, ScoreWork::Submit))
+                }),
                 Workload::Jobs(work) => self.on_queue(control, seen, name, |control, queue| {
                     load.measure(control, name, &Asker::Jobs(Worker::new(queue, work)))
                 }),
@@ -74,6 +82,23 @@ impl<'a> Run<'a> {
             seen.workloads.push((workload, measured?));
         }
         Ok(())
+    }
+
+    /// Measures on a leaderboard of another shape that has the same entries, and deletes it.
+    fn on_shaped(
+        &self,
+        control: &mut Control,
+        seen: &mut Seen,
+        (name, work): (&str, ShapedWork),
+        measure: impl FnOnce(&mut Control, &Board) -> Result<Measured, Failure>,
+    ) -> Result<Measured, Failure> {
+        let board = Board::new(format!("{}-{name}", self.board.name), work.shape(), self.options);
+        control.run(board.create(self.target))?;
+        let measured = control.run(board.fill(self.target)).and_then(|()| measure(control, &board));
+        if !self.options.keep {
+            seen.left(control.finish(board.delete(self.target)));
+        }
+        measured
     }
 
     /// Measures on a queue that begins empty, and deletes it: no workload finds what another has left.

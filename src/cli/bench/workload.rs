@@ -17,6 +17,8 @@ pub enum Workload {
     Live,
     /// A request on a leaderboard, again and again.
     Scores(ScoreWork),
+    /// Submissions to a leaderboard of another shape.
+    Shaped(ShapedWork),
     /// Jobs through a queue, again and again.
     Jobs(JobWork),
     /// A queue that is waited for or filled.
@@ -36,6 +38,43 @@ pub enum ScoreWork {
     Rank,
     /// A member with five entries on each side
     Around,
+}
+
+/// What a submission enters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ShapedWork {
+    /// As submit, into three windows
+    #[value(name = "submit-3-windows")]
+    ThreeWindows,
+    /// As submit, into six windows
+    #[value(name = "submit-6-windows")]
+    SixWindows,
+    /// As submit, with a value in each of two segments
+    #[value(name = "submit-2-segments")]
+    TwoSegments,
+}
+
+/// How many rankings a submission enters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    pub windows: usize,
+    pub segments: usize,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self { windows: 1, segments: 0 }
+    }
+}
+
+impl ShapedWork {
+    pub fn shape(self) -> Shape {
+        match self {
+            Self::ThreeWindows => Shape { windows: 3, segments: 0 },
+            Self::SixWindows => Shape { windows: 6, segments: 0 },
+            Self::TwoSegments => Shape { windows: 1, segments: 2 },
+        }
+    }
 }
 
 /// A part of a job's life, or all of it.
@@ -90,6 +129,9 @@ impl Workload {
             Self::Scores(ScoreWork::Top) => "top",
             Self::Scores(ScoreWork::Rank) => "rank",
             Self::Scores(ScoreWork::Around) => "around",
+            Self::Shaped(ShapedWork::ThreeWindows) => "submit-3-windows",
+            Self::Shaped(ShapedWork::SixWindows) => "submit-6-windows",
+            Self::Shaped(ShapedWork::TwoSegments) => "submit-2-segments",
             Self::Jobs(JobWork::Enqueue) => "enqueue",
             Self::Jobs(JobWork::EnqueueBatch) => "enqueue-batch",
             Self::Jobs(JobWork::Jobs) => "jobs",
@@ -103,7 +145,7 @@ impl Workload {
 
     pub fn is_on_board(self) -> bool {
         match self {
-            Self::Scores(_) => true,
+            Self::Scores(_) | Self::Shaped(_) => true,
             Self::Live | Self::Jobs(_) | Self::Queue(_) => false,
         }
     }
@@ -111,14 +153,14 @@ impl Workload {
     pub fn is_on_queue(self) -> bool {
         match self {
             Self::Jobs(_) | Self::Queue(_) => true,
-            Self::Live | Self::Scores(_) => false,
+            Self::Live | Self::Scores(_) | Self::Shaped(_) => false,
         }
     }
 
     /// Whether it asks as `live` does, so that their rates can be compared.
     pub fn compares(self) -> bool {
         match self {
-            Self::Live | Self::Scores(_) | Self::Jobs(_) => true,
+            Self::Live | Self::Scores(_) | Self::Shaped(_) | Self::Jobs(_) => true,
             Self::Queue(QueueWork::Wake | QueueWork::Idle | QueueWork::Fill) => false,
         }
     }
@@ -145,6 +187,9 @@ impl ValueEnum for Workload {
             Self::Scores(ScoreWork::Top),
             Self::Scores(ScoreWork::Rank),
             Self::Scores(ScoreWork::Around),
+            Self::Shaped(ShapedWork::ThreeWindows),
+            Self::Shaped(ShapedWork::SixWindows),
+            Self::Shaped(ShapedWork::TwoSegments),
             Self::Jobs(JobWork::Enqueue),
             Self::Jobs(JobWork::EnqueueBatch),
             Self::Jobs(JobWork::Jobs),
@@ -160,6 +205,7 @@ impl ValueEnum for Workload {
         match self {
             Self::Live => None,
             Self::Scores(work) => work.to_possible_value(),
+            Self::Shaped(work) => work.to_possible_value(),
             Self::Jobs(work) => work.to_possible_value(),
             Self::Queue(work) => work.to_possible_value(),
         }
@@ -181,8 +227,9 @@ mod tests {
     #[test]
     fn every_kind_of_work_can_be_asked_for() {
         let scores = ScoreWork::value_variants().iter().copied().map(Workload::Scores);
+        let shaped = ShapedWork::value_variants().iter().copied().map(Workload::Shaped);
         let jobs = JobWork::value_variants().iter().copied().map(Workload::Jobs);
         let queue = QueueWork::value_variants().iter().copied().map(Workload::Queue);
-        assert!(scores.chain(jobs).chain(queue).eq(Workload::value_variants().iter().copied()));
+        assert!(scores.chain(shaped).chain(jobs).chain(queue).eq(Workload::value_variants().iter().copied()));
     }
 }
