@@ -35,8 +35,8 @@ macro_rules! view_parameters {
             #[param(nullable = false)]
             pub(super) period: Option<String>,
             /// A segment's value as `dimension:value`, or one of a combination that is declared as
-            /// `dimension:value,dimension:value` in any order; the whole by default.
-            #[param(nullable = false, example = "country:KR")]
+            /// `dimension:value,dimension:value` in any order, for example `country:KR,platform:ios`; the whole by default.
+            #[param(nullable = false)]
             pub(super) segment: Option<String>,
             /// How equal rows share ranks: 1234, 1224 or 1223.
             #[serde(default)]

@@ -47,7 +47,7 @@ pub struct ExportParameters {
     #[param(nullable = false)]
     period: Option<String>,
     /// A segment's value as `dimension:value`, or several of a combination with commas between; the whole by default.
-    #[param(nullable = false, example = "country:KR")]
+    #[param(nullable = false)]
     segment: Option<String>,
 }
 

@@ -15,14 +15,17 @@ local function rank_of_score(sight, ranking, score, place)
   return math.max(1, lower_bound(sight.distinct, score, ''))
 end
 
+local function fields_of(hash, names)
+  if redis.call('EXISTS', hash) == 0 then return {} end
+  local found = redis.call('HMGET', hash, unpack(names))
+  for i = 1, #names do found[i] = found[i] or '' end
+  return found
+end
+
 -- The metadata of each entry and the parts that describe it, '' where there is none; nothing at all where no entry has any.
 local function belongings_of(r, entries, width)
   if #entries == 0 or redis.call('EXISTS', r.meta, r.values) == 0 then return {}, {} end
   local members = {}
   for i = 1, #entries, 2 do members[#members + 1] = string.sub(entries[i], width + 1) end
-  local metadata, parts = redis.call('HMGET', r.meta, unpack(members)), redis.call('HMGET', r.values, unpack(members))
-  for i = 1, #members do
-    metadata[i], parts[i] = metadata[i] or '', parts[i] or ''
-  end
-  return metadata, parts
+  return fields_of(r.meta, members), fields_of(r.values, members)
 end
