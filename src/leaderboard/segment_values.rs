@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::types::{LeaderboardName, Limit, WindowName};
 
 /// Entries that one script call takes out of a dimension: under a millisecond of Redis.
-const UNDESCRIBE_STEP: u64 = 32;
+const UNDESCRIBE_STEP: u64 = 64;
 
 /// Values of a segment of one ranking.
 #[derive(Debug, Clone)]

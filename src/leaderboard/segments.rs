@@ -52,6 +52,8 @@ pub(super) struct Dimensions {
     all: Vec<Dimension>,
     /// The last number that was given to one.
     last: u64,
+    /// As scripts take them.
+    lines: String,
 }
 
 /// One value of a segment: a ranking beside the whole.
@@ -81,7 +83,8 @@ impl Listed {
 impl Dimensions {
     /// Those that the settings declare. What was declared before keeps its number.
     pub(super) fn of(settings: &Settings, numbers: &BTreeMap<String, u64>) -> Self {
-        let mut dimensions = Self { all: Vec::new(), last: numbers.get(LAST).copied().unwrap_or(0) };
+        let last = numbers.get(LAST).copied().unwrap_or(0);
+        let mut dimensions = Self { last, ..Self::default() };
         let declared: BTreeSet<Vec<String>> = settings.segments.iter().map(|segment| names_of(segment)).collect();
         let alone: BTreeSet<Vec<String>> = declared.iter().flatten().map(|name| vec![name.clone()]).collect();
         let combined = declared.iter().filter(|names| names.len() > 1).cloned();
@@ -93,6 +96,7 @@ impl Dimensions {
             let ranked = declared.contains(&names);
             dimensions.all.push(Dimension { number, names, ranked });
         }
+        dimensions.lines = dimensions.write();
         dimensions
     }
 
@@ -114,7 +118,11 @@ impl Dimensions {
     }
 
     /// The dimensions as scripts take them.
-    pub(super) fn to_argument(&self) -> String {
+    pub(super) fn as_argument(&self) -> &str {
+        &self.lines
+    }
+
+    fn write(&self) -> String {
         let line = |dimension: &Dimension| {
             let parts = dimension.names.iter().filter_map(|name| self.alone(name));
             let parts: Vec<String> = parts.map(|part| part.number.to_string()).collect();
@@ -287,7 +295,7 @@ mod tests {
     #[test]
     fn a_part_of_a_combination_need_not_be_declared() {
         let dimensions = Dimensions::of(&declared(&["platform+country"]), &BTreeMap::new());
-        assert_eq!(dimensions.to_argument(), "1 0 1\n2 0 2\n3 10000 1+2");
+        assert_eq!(dimensions.as_argument(), "1 0 1\n2 0 2\n3 10000 1+2");
         assert_eq!(dimensions.pack(&values(&[("country", "KR")])), "\u{1}1\u{2}KR");
         assert!(dimensions.part("country:KR").is_err());
         for query in ["country:KR,platform:ios", "platform:ios,country:KR", "platform+country:ios+KR"] {

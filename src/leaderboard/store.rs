@@ -357,7 +357,7 @@ impl LeaderboardStore {
             .arg(record.map_or(&[][..], |record| record.fingerprint.as_bytes()))
             .arg(section_lines(board, sections, rows))
             .arg(record.map_or("", |record| &record.note))
-            .arg(board.dimensions.to_argument())
+            .arg(board.dimensions.as_argument())
             .arg("");
         for row in rows {
             call = call

@@ -42,7 +42,7 @@ impl LeaderboardStore {
             .arg(ties_name(board.settings.ties))
             .number(board.sub_width as u64)
             .number(board.settings.max_entries.unwrap_or(0))
-            .arg(board.dimensions.to_argument());
+            .arg(board.dimensions.as_argument());
         for (row, achieved_at) in rows {
             call = call
                 .arg(row.member.as_str())
