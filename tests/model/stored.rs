@@ -152,7 +152,7 @@ async fn check_segments(
         }
     }
     // By part alone: inside it the order of the rows must be that of the bytes.
-    expected.sort_by(|a, b| [a.0.as_bytes(), &[0]].concat().cmp(&[b.0.as_bytes(), &[0]].concat()));
+    expected.sort_by_key(|(part, _)| [part.as_bytes(), &[0]].concat());
     prop_assert_eq!(found, expected.into_iter().map(|(_, element)| element).collect::<Vec<_>>());
     Ok(())
 }
