@@ -66,7 +66,8 @@ pub struct LeaderboardsView {
     tag = "leaderboards",
     security(("token" = ["leaderboards:admin"])),
     params(OfLeaderboard),
-    request_body(content = Settings, example = json!({"order": "descending", "operator": "best", "ties": "earliest"})),
+    request_body(content = Settings, example = json!({"order": "descending", "operator": "best", "ties": "earliest",
+        "segments": ["country", "platform", "country+platform"]})),
     responses(
         (status = 200, description = "The settings were replaced.", body = LeaderboardView),
         (status = 201, description = "The leaderboard was created.", body = LeaderboardView),

@@ -18,6 +18,7 @@ mod queues;
 mod rankings;
 mod schedules;
 mod scores;
+mod segments;
 mod transfer;
 mod windows;
 mod work;
@@ -76,6 +77,7 @@ fn routes(service: &mut ServiceConfig) {
         .service(members::lookup_members)
         .service(rankings::get_around_score)
         .service(rankings::get_distribution)
+        .service(segments::list_segment_values)
         .service(members::delete_member)
         .service(member_rankings::get_member_rankings)
         .service(transfer::export_leaderboard)

@@ -95,8 +95,8 @@ fn path_values(request: &HttpRequest) -> Result<Vec<String>> {
     parts.filter(|(pattern, _)| pattern.starts_with('{')).map(|(_, value)| decode(value)).collect()
 }
 
-fn named<T: TryFrom<String, Error = String>>(parameter: &str, value: Option<String>) -> Result<T> {
-    T::try_from(value.unwrap_or_default()).map_err(|detail| Error::invalid(parameter, detail))
+fn named<T: TryFrom<String, Error: std::fmt::Display>>(parameter: &str, value: Option<String>) -> Result<T> {
+    T::try_from(value.unwrap_or_default()).map_err(|detail| Error::invalid(parameter, detail.to_string()))
 }
 
 /// The path of a leaderboard.
@@ -130,6 +130,18 @@ pub struct OfWindow {
     /// The window's name.
     #[param(value_type = String, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", example = "all_time")]
     pub window: WindowName,
+}
+
+/// The path of a segment of a leaderboard.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct OfSegment {
+    /// The leaderboard's name.
+    #[param(value_type = String, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", example = "race")]
+    pub leaderboard: LeaderboardName,
+    /// The dimension, or the combination that is declared, its dimensions in any order: `country+platform`.
+    #[param(example = "country")]
+    pub segment: String,
 }
 
 /// The path of a member of any leaderboard.
@@ -198,6 +210,7 @@ from_path!(
     OfLeaderboard { leaderboard },
     OfMember { leaderboard, member },
     OfWindow { leaderboard, window },
+    OfSegment { leaderboard, segment },
     OfAnyMember { member },
     OfQueue { queue },
     OfJob { queue, id },

@@ -34,7 +34,8 @@ macro_rules! view_parameters {
             /// The period, by its start; the open one by default.
             #[param(nullable = false)]
             pub(super) period: Option<String>,
-            /// A segment's value as `dimension:value`; the whole by default.
+            /// A segment's value as `dimension:value`, or one of a combination that is declared as
+            /// `dimension:value,dimension:value` in any order, for example `country:KR,platform:ios`; the whole by default.
             #[param(nullable = false)]
             pub(super) segment: Option<String>,
             /// How equal rows share ranks: 1234, 1224 or 1223.
@@ -82,6 +83,10 @@ pub struct EntryView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Value>)]
     pub(super) metadata: Option<Metadata>,
+    /// What describes the member, by dimension.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(example = json!({"country": "KR"}))]
+    pub(super) segments: BTreeMap<String, String>,
 }
 
 impl EntryView {
@@ -93,6 +98,7 @@ impl EntryView {
             subscores: columns.iter().map(ToString::to_string).zip(entry.subscores).collect(),
             achieved_at: entry.achieved_at,
             metadata: entry.metadata,
+            segments: entry.segments,
         }
     }
 }

@@ -38,7 +38,9 @@ pub struct SubmitScore {
     #[serde(default)]
     #[schema(value_type = Option<Value>)]
     metadata: Option<Metadata>,
-    /// What describes the member, for the dimensions that the leaderboard declares.
+    /// What describes the member, for the dimensions that the leaderboard declares: moves its entries of all open periods
+    /// to the rankings of these values, even where the score changes nothing. What is left out stays as it was, in later
+    /// periods too. A value has 1 to 64 bytes of UTF-8 without control characters and commas.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<BTreeMap<String, String>>, nullable = false)]
     segments: Option<Named<String>>,

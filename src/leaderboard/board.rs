@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::order_key;
 pub(super) use super::section::RankingKeys;
 use super::section::{Sections, TAG};
+use super::segments::{Dimensions, Part};
 use super::settings::{Order, Settings, Window};
 use crate::cron::CronFault;
 use crate::db::Keyspace;
@@ -27,6 +28,7 @@ pub struct Board {
     /// One letter for each subscore: `d` or `a`.
     pub(super) directions: String,
     pub(super) key: String,
+    pub(super) dimensions: Dimensions,
     pub(super) sections: Sections,
     keyspace: Keyspace,
 }
@@ -94,6 +96,7 @@ impl Board {
         name: LeaderboardName,
         version: Version,
         settings: Settings,
+        numbers: &BTreeMap<String, u64>,
         created_at: Timestamp,
     ) -> Result<Self, CronFault> {
         Ok(Self {
@@ -102,6 +105,7 @@ impl Board {
             sub_width: order_key::sub_width(&settings),
             directions: settings.subscores.iter().map(|column| order_letter(column.order)).collect(),
             sections: Sections::new(keyspace, &name, &version.epoch, settings.order, &settings.windows)?,
+            dimensions: Dimensions::of(&settings, numbers),
             keyspace: keyspace.clone(),
             name,
             settings,
@@ -127,10 +131,15 @@ impl Board {
         self.keyspace.tagged(TAG, self.name.as_str(), &format!("limit:{epoch}:{member}"))
     }
 
+    /// What describes members, for entries to come.
+    pub(super) fn described_key(&self) -> String {
+        self.keyspace.tagged(TAG, self.name.as_str(), &format!("described:{}", self.version.epoch))
+    }
+
     /// What cursors of one of its rankings are bound to.
-    pub(super) fn cursor_context(&self, ranking: &RankingKeys) -> String {
+    pub(super) fn cursor_context(&self, ranking: &RankingKeys, part: Option<&Part>) -> String {
         // An emptied leaderboard may sort another way than the one that the cursor was given for.
-        format!("{} {}", ranking.rank, self.settings.fixed_part())
+        format!("{} {}{}", ranking.rank, self.settings.fixed_part(), part.map_or("", Part::as_str))
     }
 
     /// The windows that reset, in the order of the settings.

@@ -1,5 +1,7 @@
 //! What reads of a ranking ask for and give.
 
+use std::collections::BTreeMap;
+
 use utoipa::ToSchema;
 
 use crate::types::{ExactTimestamp, Limit, Member, Metadata, Radius, Score, Timestamp, WindowName, read_choice};
@@ -37,7 +39,7 @@ pub struct View {
     pub window: Option<WindowName>,
     /// The period; the open one by default.
     pub period: Option<String>,
-    /// A segment's value as `dimension:value`; the whole by default.
+    /// A segment's value as `dimension:value`, or several with commas between; the whole by default.
     pub segment: Option<String>,
     /// How equal rows share ranks.
     pub ranking: Ranking,
@@ -78,6 +80,8 @@ pub struct Entry {
     pub achieved_exactly: Option<ExactTimestamp>,
     /// What was submitted with the score.
     pub metadata: Option<Metadata>,
+    /// What describes the member, by dimension.
+    pub segments: BTreeMap<String, String>,
 }
 
 /// A run of entries of one ranking.
@@ -89,6 +93,8 @@ pub struct Page {
     pub period: String,
     /// The names of the subscores, in the order of each entry's.
     pub columns: Vec<WindowName>,
+    /// The names of the dimensions that may describe members, sorted.
+    pub dimensions: Vec<String>,
     /// How many entries the ranking has.
     pub total: u64,
     /// The 0-based place asked for: of the member, of the score, or of the first entry.

@@ -16,7 +16,7 @@ pub const IMPORT_BATCH: usize = 100;
 /// A row to set.
 #[derive(Debug, Clone)]
 pub struct ImportRow {
-    /// The member with its score, subscores and metadata.
+    /// The member with its score, subscores, metadata and what describes it.
     pub submission: Submission,
     /// When the row was reached; now, where it does not say.
     pub achieved_at: Option<ExactTimestamp>,
@@ -111,8 +111,14 @@ impl Import {
             }
             match self.leaderboards.store.import(&board, &ranking, &good).await? {
                 Versioned::Stale => self.leaderboards.boards.invalidate(&self.name),
-                Versioned::Current(()) => {
+                Versioned::Current(refused) => {
                     self.last = last;
+                    let set = results.iter_mut().filter(|result| result.is_ok());
+                    for (result, number) in set.zip(refused) {
+                        if let Some(number) = number {
+                            *result = Err(board.dimensions.crowded(number));
+                        }
+                    }
                     return Ok(results);
                 }
             }
@@ -154,6 +160,7 @@ mod tests {
             ranked: Score::new(score).expect("finite"),
             sub_key: Vec::new(),
             metadata: None,
+            segments: Default::default(),
             key: None,
             if_period: Default::default(),
         }

@@ -14,6 +14,8 @@ mod reads;
 mod reply;
 mod roll;
 mod section;
+mod segment_values;
+mod segments;
 mod settings;
 mod store;
 mod submission;
@@ -38,6 +40,7 @@ pub use self::import::{IMPORT_BATCH, Import, ImportRow};
 pub use self::member_rankings::MemberRankings;
 pub use self::period::{Period, PeriodStart, PeriodState};
 pub use self::roll::Roll;
+pub use self::segment_values::SegmentValues;
 pub use self::settings::{Operator, Order, Settings, SubmissionLimit, Subscore, Ties, Window};
 pub use self::submission::{Fingerprint, OPEN_PERIOD, Standing, Submission, WantedRanks, WindowStanding};
 
@@ -147,7 +150,8 @@ impl Leaderboards {
                 new.created_at = reply::millis(&created_ms)?;
                 let board = Arc::new(new);
                 self.boards.insert(name.clone(), Arc::clone(&board));
-                if old.is_some() {
+                if let Some(old) = old {
+                    self.drop_dimensions(old, &board).await?;
                     self.free_all(name).await?;
                 }
                 let entries = self.trim(&board, entries).await?;

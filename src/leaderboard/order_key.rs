@@ -56,6 +56,12 @@ pub fn decode(key: &[u8], settings: &Settings) -> Option<(Vec<Score>, Option<Exa
     Some((subscores?, Some(ExactTimestamp::from_micros(micros)?)))
 }
 
+/// The score of the eight bytes that an entry of a segment has in front of its order key.
+pub fn score_of(bytes: [u8; 8]) -> Option<Score> {
+    let sortable = u64::from_be_bytes(bytes);
+    Score::new(f64::from_bits(if sortable & SIGN == 0 { !sortable } else { sortable & !SIGN }))
+}
+
 fn encode(value: u64, width: usize, key: &mut Vec<u8>) {
     for place in (0..width).rev() {
         // Ten bytes hold 70 bits: the first shift is 63.

@@ -28,7 +28,8 @@ impl Leaderboards {
             let span = match start {
                 Start::Offset(offset) => Span::Offset { offset: *offset, limit },
                 Start::Cursor(text) => {
-                    let Position { ranked, element } = cursor::decode(&board.cursor_context(&chosen.ranking), text)?;
+                    let Position { ranked, element } =
+                        cursor::decode(&board.cursor_context(&chosen.ranking, chosen.part.as_ref()), text)?;
                     Span::After { ranked, element, limit }
                 }
             };
@@ -116,7 +117,10 @@ impl Leaderboards {
                 .into_iter()
                 .map(|row| {
                     let rank = if view.ranking == Ranking::Ordinal { row.place + 1 } else { row.rank };
-                    Ok(Entry { rank, ..reply::entry(board, &row.element, row.ranked, Some(row.metadata))? })
+                    Ok(Entry {
+                        rank,
+                        ..reply::entry(board, &row.element, row.ranked, Some(row.metadata), Some(&row.parts))?
+                    })
                 })
                 .collect();
             Ok(Versioned::Current(Lookup { columns: columns(board), entries: entries?, missing }))
@@ -170,21 +174,23 @@ impl Leaderboards {
     }
 
     /// The ranking that a view shows.
-    async fn choose(&self, board: &Board, view: &View) -> Result<Chosen> {
-        if view.segment.is_some() {
-            return Err(Error::invalid("segment", "this leaderboard has no segments"));
+    pub(super) async fn choose(&self, board: &Board, view: &View) -> Result<Chosen> {
+        let part = view.segment.as_deref().map(|query| board.dimensions.part(query)).transpose()?;
+        if part.is_some() && view.ranking == Ranking::Dense {
+            return Err(Error::invalid("ranking", "dense ranks are given of whole rankings alone"));
         }
         let open = self.open_ranking(board, view.window.as_ref())?;
-        let the_open_one = || Chosen { ranking: Arc::clone(&open), only_while: open.span.map(PeriodSpan::bounds_us) };
-        let Some(period) = &view.period else { return Ok(the_open_one()) };
+        let only_while = open.span.map(PeriodSpan::bounds_us);
+        let the_open_one = |part| Chosen { ranking: Arc::clone(&open), only_while, part };
+        let Some(period) = &view.period else { return Ok(the_open_one(part)) };
         if open.span.is_some() && self.store.has_period(board, &open.window, period).await? {
             let ranking = Arc::new(board.sections.ranking(&open.window, period, None));
-            return Ok(Chosen { ranking, only_while: None });
+            return Ok(Chosen { ranking, only_while: None, part });
         }
         if *period != open.period {
             return Err(Error::NoPeriod { window: open.window.to_string(), period: period.clone() });
         }
-        Ok(the_open_one())
+        Ok(the_open_one(part))
     }
 
     async fn page(
@@ -202,7 +208,7 @@ impl Leaderboards {
                     self.store.build_distinct(board, &chosen.ranking).await?;
                 }
                 Versioned::Current(Read::Answer(raw)) => {
-                    return Ok(Versioned::Current(Some(to_page(board, &chosen.ranking, shown, raw)?)));
+                    return Ok(Versioned::Current(Some(to_page(board, chosen, shown, raw)?)));
                 }
             }
         }
@@ -228,12 +234,12 @@ fn columns(board: &Board) -> Vec<WindowName> {
     board.settings.subscores.iter().map(|column| column.name.clone()).collect()
 }
 
-fn to_page(board: &Board, ranking: &RankingKeys, shown: Ranking, raw: RawPage) -> Result<Page> {
+fn to_page(board: &Board, chosen: &Chosen, shown: Ranking, raw: RawPage) -> Result<Page> {
     let mut entries: Vec<Entry> = Vec::with_capacity(raw.elements.len());
     let last = raw.elements.last().map(|(element, ranked)| Position { ranked: *ranked, element: element.clone() });
-    let mut metadata = raw.metadata.into_iter();
+    let (mut metadata, mut parts) = (raw.metadata.into_iter(), raw.parts.into_iter());
     for (place, (element, ranked)) in (raw.from..).zip(raw.elements) {
-        let mut entry = reply::entry(board, &element, ranked, metadata.next())?;
+        let mut entry = reply::entry(board, &element, ranked, metadata.next(), parts.next().as_deref())?;
         entry.rank = match entries.last() {
             None => raw.first_rank,
             Some(above) => {
@@ -249,11 +255,13 @@ fn to_page(board: &Board, ranking: &RankingKeys, shown: Ranking, raw: RawPage) -
         entries.push(entry);
     }
     let more = raw.from + (entries.len() as u64) < raw.total;
-    let context = board.cursor_context(ranking);
+    let ranking = &chosen.ranking;
+    let context = board.cursor_context(ranking, chosen.part.as_ref());
     Ok(Page {
         window: ranking.window.clone(),
         period: ranking.period.clone(),
         columns: columns(board),
+        dimensions: board.dimensions.names(),
         total: raw.total,
         asked: raw.asked,
         asked_rank: raw.asked_rank,

@@ -1,5 +1,7 @@
 //! Reading what the scripts answer.
 
+use std::collections::BTreeMap;
+
 use super::board::{AnswerLabel, Board};
 use super::entry::{Distribution, Entry};
 use super::order_key;
@@ -16,10 +18,26 @@ impl Reply {
             .ok_or_else(|| Error::Internal(format!("{:?} is not a score", String::from_utf8_lossy(&bytes))))
     }
 
+    /// A score as the eight bytes that sort as it does.
+    pub(super) fn sortable_score(&mut self) -> Result<Score> {
+        let bytes = <[u8; 8]>::try_from(self.bytes()?).ok().and_then(order_key::score_of);
+        bytes.ok_or_else(|| Error::Internal("an entry of a segment cannot be read".to_owned()))
+    }
+
     /// A score, or `None` for an empty text.
     pub(super) fn optional_score(&mut self) -> Result<Option<Score>> {
         let bytes = self.bytes()?;
         if bytes.is_empty() { Ok(None) } else { Ok(Score::from_redis(&bytes)) }
+    }
+
+    /// The rest as texts.
+    pub(super) fn texts(self) -> Result<Vec<String>> {
+        let mut rest = self;
+        let mut texts = Vec::new();
+        while !rest.is_empty() {
+            texts.push(rest.text()?);
+        }
+        Ok(texts)
     }
 
     /// The rest as scores of the leaderboard.
@@ -34,7 +52,15 @@ impl Reply {
 }
 
 /// The entry of a ZSET member.
-pub(super) fn entry(board: &Board, element: &[u8], ranked: Score, metadata: Option<String>) -> Result<Entry> {
+///
+/// `parts` say what describes the member.
+pub(super) fn entry(
+    board: &Board,
+    element: &[u8],
+    ranked: Score,
+    metadata: Option<String>,
+    parts: Option<&str>,
+) -> Result<Entry> {
     let unreadable = || Error::Internal(format!("an entry of `{}` cannot be read", board.name));
     let (key, member) = element.split_at_checked(board.width).ok_or_else(unreadable)?;
     let (subscores, achieved_exactly) = order_key::decode(key, &board.settings).ok_or_else(unreadable)?;
@@ -46,6 +72,7 @@ pub(super) fn entry(board: &Board, element: &[u8], ranked: Score, metadata: Opti
         subscores,
         achieved_at: achieved_exactly.map(Timestamp::from),
         achieved_exactly,
+        segments: parts.map_or_else(BTreeMap::new, |parts| board.dimensions.unpack(parts)),
         metadata: metadata.filter(|text| !text.is_empty()).and_then(Metadata::from_stored),
     })
 }
@@ -99,6 +126,7 @@ fn submitted(label: &AnswerLabel, mut reply: Reply) -> Result<Submitted> {
         "mismatch" => Ok(Submitted::Mismatch),
         "closed" => Ok(Submitted::Closed { open: label.windows.clone() }),
         "overflow" => Ok(Submitted::Overflow),
+        "crowded" => Ok(Submitted::Crowded { dimension: reply.count()? }),
         "limited" => Ok(Submitted::Limited { retry_after_ms: reply.count()? }),
         "replayed" => {
             let first = self::label(&reply.text()?)?;

@@ -15,7 +15,7 @@ pub(super) const TAG: &str = "lb";
 /// How far the time of this process may be from the Redis server's before a call at a reset is made twice.
 const MARGIN_US: i64 = 2_000_000;
 /// Keys of a ranking.
-pub(super) const RANKING_KEYS: usize = 5;
+pub(super) const RANKING_KEYS: usize = 7;
 /// Sections kept at hand: the one of now, and its neighbours around a reset.
 const AT_HAND: usize = 4;
 
@@ -32,12 +32,16 @@ pub(super) struct RankingKeys {
     pub(super) distinct: String,
     /// Entries of the banned.
     pub(super) hidden: String,
+    /// The entries by what describes their members.
+    pub(super) segments: String,
+    /// What describes the members of its entries.
+    pub(super) values: String,
 }
 
 impl RankingKeys {
     /// All keys, in the order of `_ranking.lua`.
     pub(super) fn all(&self) -> [&str; RANKING_KEYS] {
-        [&self.rank, &self.ids, &self.meta, &self.distinct, &self.hidden]
+        [&self.rank, &self.ids, &self.meta, &self.distinct, &self.hidden, &self.segments, &self.values]
     }
 }
 
@@ -155,6 +159,8 @@ impl Sections {
             meta: key_of("meta"),
             distinct: key_of("distinct"),
             hidden: key_of("hidden"),
+            segments: key_of("segments"),
+            values: key_of("values"),
         }
     }
 
@@ -194,5 +200,6 @@ fn ranking_key(keyspace: &Keyspace, name: &LeaderboardName, kind: &str, of: &str
 
 /// All keys of a ranking, by its `EPOCH:WINDOW:PERIOD`.
 pub(super) fn ranking_keys(keyspace: &Keyspace, name: &LeaderboardName, of: &str) -> [String; RANKING_KEYS] {
-    ["rank", "ids", "meta", "distinct", "hidden"].map(|kind| ranking_key(keyspace, name, kind, of))
+    ["rank", "ids", "meta", "distinct", "hidden", "segments", "values"]
+        .map(|kind| ranking_key(keyspace, name, kind, of))
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::calendar::Calendar;
+use super::segments;
 use crate::cron::CronFault;
 use crate::error::Fault;
 use crate::types::{Score, WindowName, present, read_choice, read_object};
@@ -165,8 +166,9 @@ pub struct Settings {
     /// The windows that every submission enters at once.
     #[schema(min_items = 1, max_items = 16)]
     pub windows: Vec<Window>,
-    /// Dimensions with a ranking for each value. Not offered by this version: must be empty.
-    #[schema(max_items = 0)]
+    /// Dimensions, or up to four of them with `+` between: each value of one is a ranking of its own. One that is added
+    /// begins without entries.
+    #[schema(max_items = 8, example = json!(["country", "platform", "country+platform"]))]
     pub segments: Vec<String>,
     /// Columns that decide between equal scores. Fixed once there are entries.
     #[schema(max_items = 4)]
@@ -226,7 +228,6 @@ impl Settings {
         };
         check((1..=MAX_WINDOWS).contains(&self.windows.len()), "/windows", "must be 1 to 16 windows");
         check(distinct(self.windows.iter().map(|window| &window.name)), "/windows", "must have different names");
-        check(self.segments.is_empty(), "/segments", "are not offered by this version");
         check(self.rewards.is_empty(), "/rewards", "are not offered by this version");
         check(self.subscores.len() <= MAX_SUBSCORES, "/subscores", "must be at most 4 columns");
         check(distinct(self.subscores.iter().map(|column| &column.name)), "/subscores", "must have different names");
@@ -240,6 +241,7 @@ impl Settings {
             check((1..=MAX_SUBMISSION_LIMIT).contains(&limit), "/submission_limit/limit", "must be 1 to 1000");
             check((1..=MAX_LIMIT_MS).contains(&per_ms), "/submission_limit/per_ms", "must be 1 to 2592000000");
         }
+        faults.extend(segments::faults(&self.segments));
         // Their number is bounded first: each is work.
         for (number, window) in self.windows.iter().enumerate().take(MAX_WINDOWS) {
             faults.extend(window.faults(&format!("/windows/{number}")));

@@ -3,7 +3,9 @@
 mod import;
 mod periods;
 mod reading;
+mod segments;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
 
@@ -28,11 +30,13 @@ const ORDER: &str = include_str!("lua/_order.lua");
 const DIRECTORY: &str = include_str!("lua/_directory.lua");
 const DIRECTORY_WRITE: &str = include_str!("lua/_directory_write.lua");
 const ENTRY: &str = include_str!("lua/_entry.lua");
-const ENTRY_WRITE: &str = include_str!("lua/_entry_write.lua");
+const ENTRY_WRITE: &str = concat!(include_str!("lua/_segment_write.lua"), include_str!("lua/_entry_write.lua"));
+const DESCRIBE: &str = include_str!("lua/_describe.lua");
 const STAMP: &str = include_str!("lua/_stamp.lua");
 const RECORD: &str = include_str!("lua/_record.lua");
 const RANKING: &str = include_str!("lua/_ranking.lua");
 const READING: &str = include_str!("lua/_reading.lua");
+const SHARED_RANK: &str = include_str!("lua/_shared_rank.lua");
 const PERIOD: &str = include_str!("lua/_period.lua");
 const FREEING: &str = include_str!("lua/_free.lua");
 
@@ -59,6 +63,7 @@ script!(
     DIRECTORY_WRITE,
     ENTRY,
     ENTRY_WRITE,
+    DESCRIBE,
     STAMP,
     RANKING,
     PERIOD,
@@ -67,10 +72,10 @@ script!(
     RECORD,
     include_str!("lua/_guards.lua")
 );
-script!(PAGE, "page", Read, ORDER, DIRECTORY, ENTRY, READING, STAMP, RANKING, PERIOD);
-script!(LOOKUP, "lookup", Read, ORDER, DIRECTORY, ENTRY, READING, STAMP, RANKING, PERIOD);
+script!(PAGE, "page", Read, ORDER, DIRECTORY, ENTRY, READING, SHARED_RANK, STAMP, RANKING, PERIOD);
+script!(LOOKUP, "lookup", Read, ORDER, DIRECTORY, ENTRY, READING, SHARED_RANK, STAMP, RANKING, PERIOD);
 script!(DISTINCT, "distinct", Store, ORDER);
-script!(DISTRIBUTION, "distribution", Read, STAMP, PERIOD);
+script!(DISTRIBUTION, "distribution", Read, ORDER, READING, STAMP, RANKING, PERIOD);
 script!(REMOVE, "remove", Free, ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, STAMP, RANKING, PERIOD);
 script!(TRIM, "trim", Free, ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, RANKING);
 
@@ -95,6 +100,10 @@ pub(super) enum Submitted {
         retry_after_ms: u64,
     },
     Overflow,
+    /// The dimension of this number has as many values as it may.
+    Crowded {
+        dimension: u64,
+    },
 }
 
 /// What makes a whole call count once.
@@ -196,7 +205,7 @@ impl LeaderboardStore {
     /// The leaderboard, if it is there.
     pub(super) async fn load(&self, name: &LeaderboardName) -> Result<Option<Arc<Board>>> {
         let mut command = redis::cmd("HMGET");
-        command.arg(board_key(&self.keyspace, name)).arg("version").arg("settings").arg("created");
+        command.arg(board_key(&self.keyspace, name)).arg("version").arg("settings").arg("created").arg("dimensions");
         let mut reply = Reply::of(self.db.run(&command, "load_leaderboard", Effect::Read).await?)?;
         let version = match reply.value()? {
             Value::Nil => return Ok(None),
@@ -206,8 +215,13 @@ impl LeaderboardStore {
         let unreadable = || Error::Internal(format!("the settings of `{name}` cannot be read"));
         let settings = serde_json::from_str(&reply.text()?).map_err(|_| unreadable())?;
         let created_at = reply::millis(&reply.text()?)?;
+        let numbers = match reply.value()? {
+            Value::BulkString(bytes) => serde_json::from_slice(&bytes).map_err(|_| unreadable())?,
+            // Written before there were dimensions.
+            _ => BTreeMap::new(),
+        };
         let version = version.ok_or_else(unreadable)?;
-        let board = Board::new(&self.keyspace, name.clone(), version, settings, created_at);
+        let board = Board::new(&self.keyspace, name.clone(), version, settings, &numbers, created_at);
         Ok(Some(Arc::new(board.map_err(|_| unreadable())?)))
     }
 
@@ -230,10 +244,15 @@ impl LeaderboardStore {
         keys.extend(new.resetting().map(|window| new.periods_key(&window.name)));
         let standing = keys.len() - 2;
         let going = old.map(|old| self.keys_of(old, old.windows_missing_in(new)));
-        let Going { lists, stems, others } = going.unwrap_or_default();
+        let Going { lists, stems, mut others } = going.unwrap_or_default();
+        if new.dimensions.is_empty() {
+            others.push(new.described_key());
+        }
         keys.extend(lists.into_iter().chain(others));
         let settings = serde_json::to_string(&new.settings)
             .map_err(|error| Error::Internal(format!("settings cannot be written: {error}")))?;
+        let numbers = serde_json::to_string(&new.dimensions.numbers())
+            .map_err(|error| Error::Internal(format!("dimensions cannot be written: {error}")))?;
         let call = PUT
             .keys(&keys)
             .arg(old.map_or(String::new(), |old| old.version.text()))
@@ -242,7 +261,8 @@ impl LeaderboardStore {
             .arg(settings)
             .arg(new.settings.fixed_part())
             .arg(self.clock.to_argument())
-            .number(standing as u64);
+            .number(standing as u64)
+            .arg(numbers);
         let call = stems.iter().fold(call, ScriptCall::arg);
         let mut reply = Reply::of(call.run(&self.db).await?)?;
         match reply.text()?.as_str() {
@@ -256,7 +276,7 @@ impl LeaderboardStore {
     pub(super) async fn delete(&self, board: &Board) -> Result<Versioned<()>> {
         let Going { lists, stems, others } = self.keys_of(board, board.settings.windows.iter());
         let mut keys = vec![board.key.clone(), free_key(&self.keyspace, &board.name)];
-        keys.extend(lists.into_iter().chain(others));
+        keys.extend(lists.into_iter().chain(others).chain([board.described_key()]));
         let call = stems.iter().fold(DELETE.keys(&keys).arg(board.version.text()), ScriptCall::arg);
         Ok(self.current(call.run(&self.db).await?)?.map(drop))
     }
@@ -313,6 +333,8 @@ impl LeaderboardStore {
         keys.extend(sections.iter().flat_map(|section| &section.rankings).flat_map(|ranking| ranking.all()));
         keys.extend(lists.iter().map(String::as_str));
         let of_rankings = keys.len() - before;
+        let described = (!board.dimensions.is_empty()).then(|| board.described_key());
+        keys.extend(described.as_deref());
         keys.extend(own_keys.iter().map(String::as_str));
         let (limit, per_ms) = settings.submission_limit.map_or((0, 0), |limit| (limit.limit, limit.per_ms));
         let mut call = SUBMIT
@@ -335,7 +357,7 @@ impl LeaderboardStore {
             .arg(record.map_or(&[][..], |record| record.fingerprint.as_bytes()))
             .arg(section_lines(board, sections, rows))
             .arg(record.map_or("", |record| &record.note))
-            .arg("")
+            .arg(board.dimensions.as_argument())
             .arg("");
         for row in rows {
             call = call
@@ -345,7 +367,7 @@ impl LeaderboardStore {
                 .arg(&row.sub_key)
                 .arg(row.metadata.as_ref().map_or("", |metadata| metadata.as_str()))
                 .arg(row.key.as_ref().map_or(&[][..], |(_, _, fingerprint)| fingerprint.as_bytes()))
-                .arg("")
+                .arg(board.dimensions.pack(&row.segments))
                 .arg("");
         }
         call
@@ -394,7 +416,8 @@ impl LeaderboardStore {
         rankings: &[Arc<RankingKeys>],
         only_while: Option<(i64, i64)>,
     ) -> Result<Versioned<u64>> {
-        let mut keys = vec![board.key.as_str()];
+        let described = board.described_key();
+        let mut keys = vec![board.key.as_str(), &described];
         keys.extend(rankings.iter().flat_map(|ranking| ranking.all()));
         let call = REMOVE
             .keys(&keys)
@@ -502,5 +525,7 @@ pub(super) fn draft(
 ) -> Result<Board> {
     let version = old.map_or_else(Version::first, |old| old.version.next());
     let created_at = old.map_or(crate::types::Timestamp::from_millis(0), |old| old.created_at);
-    Board::new(keyspace, name.clone(), version, settings, created_at).map_err(|fault| Error::invalid("/windows", fault))
+    let numbers = old.map_or_else(BTreeMap::new, |old| old.dimensions.numbers());
+    Board::new(keyspace, name.clone(), version, settings, &numbers, created_at)
+        .map_err(|fault| Error::invalid("/windows", fault))
 }

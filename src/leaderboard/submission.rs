@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::order_key;
 use super::settings::Settings;
+use super::{order_key, segments};
 use crate::error::{Error, Fault, Result};
 use crate::types::{IdempotencyKey, Member, Metadata, Score, WindowName};
 
@@ -66,6 +66,8 @@ pub(super) struct Row {
     pub(super) ranked: Score,
     pub(super) sub_key: Vec<u8>,
     pub(super) metadata: Option<Metadata>,
+    /// What describes the member, by dimension.
+    pub(super) segments: BTreeMap<String, String>,
     /// The periods that it is meant for, by window.
     pub(super) if_period: BTreeMap<String, String>,
     /// The key, what kind of request it was given for, and the fingerprint.
@@ -83,9 +85,7 @@ impl Submission {
         if settings.max_score.is_some_and(|max| self.score > max) {
             faults.push(Fault::new("/score", "is above the leaderboard's max_score"));
         }
-        for segment in self.segments.keys() {
-            faults.push(Fault::new(format!("/segments/{segment}"), "is not a segment of this leaderboard"));
-        }
+        faults.extend(segments::value_faults(&self.segments, settings));
         let subscores = self.columns(settings, &mut faults);
         for window in self.if_period.keys() {
             if !settings.windows.iter().any(|known| known.name.as_str() == window) {
@@ -107,6 +107,7 @@ impl Submission {
             ranked: settings.turned(self.score),
             sub_key: order_key::encode_subscores(&subscores, settings),
             metadata: self.metadata.clone(),
+            segments: self.segments.clone(),
             if_period: self.if_period.clone(),
             key: self.key.as_ref().map(|key| (key.clone(), part, self.fingerprint(part))),
         })

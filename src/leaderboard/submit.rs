@@ -255,6 +255,7 @@ fn standing(board: &Board, submission: &Submission, result: Submitted) -> Result
         }
         Submitted::Counted { windows, replayed } => Ok(Standing { member, windows, replayed }),
         Submitted::Mismatch => Err(Error::IdempotencyMismatch),
+        Submitted::Crowded { dimension } => Err(board.dimensions.crowded(dimension)),
         Submitted::Overflow => Err(Error::invalid("/score", "the sum would leave the range of a double")),
         Submitted::Limited { retry_after_ms } => {
             let (limit, per_ms) = board.settings.submission_limit.map_or((0, 0), |limit| (limit.limit, limit.per_ms));

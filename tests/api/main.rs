@@ -30,6 +30,7 @@ mod restart;
 mod retries;
 mod schedules;
 mod scores;
+mod segments;
 mod store;
 mod support;
 mod transfer;

@@ -270,6 +270,7 @@ async fn every_example_works_as_it_stands() {
         "get_around_score",
         "lookup_members",
         "get_distribution",
+        "list_segment_values",
         "list_periods",
         "export_leaderboard",
         "import_leaderboard",

@@ -5,6 +5,7 @@
 mod model;
 mod reads;
 mod run;
+mod segments;
 mod server;
 mod steps;
 mod stored;
@@ -62,7 +63,7 @@ fn do_steps(settings: Settings, steps: Vec<Step>) {
 #[test]
 fn an_answer_given_again_names_the_windows_that_it_was_given_for() {
     let submit = || Step::Submit(Offer { key: Some(0), ..Offer::default() });
-    let only = |number| Step::Put { max_entries: None, windows: vec![steps::window(number)] };
+    let only = |number| Step::Put { max_entries: None, windows: vec![steps::window(number)], segments: Vec::new() };
     for (first, then) in [(0, 1), (1, 0)] {
         do_steps(Settings::default(), vec![only(first), submit(), only(then), submit()]);
     }
@@ -83,7 +84,7 @@ fn fill(members: usize) -> impl Iterator<Item = Step> {
             score: (member * 7919 % 1000) as f64 / 8.0,
             subscores: [(member % 3) as f64, 0.0],
             metadata: (member % 5 == 0).then_some(1),
-            key: None,
+            ..Offer::default()
         })
         .collect();
     let batches: Vec<_> = offers.chunks(1000).map(<[Offer]>::to_vec).collect();

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 use ranq::leaderboard::{Operator, Order, Ranking, Settings, Submission, Ties, WantedRanks};
 use ranq::types::{Member, Timestamp, WindowName};
 
+use super::segments::{Parts, Segments};
+
 /// Submissions that one script call takes.
 const CHUNK: usize = 100;
 
@@ -17,6 +19,7 @@ pub struct Row {
     /// When it was reached, in µs; never the same twice on one leaderboard.
     pub stamp_us: i64,
     pub metadata: Option<String>,
+    pub parts: Parts,
 }
 
 impl Row {
@@ -34,6 +37,7 @@ pub struct Shown {
     pub subscores: Vec<f64>,
     pub achieved_at: Option<Timestamp>,
     pub metadata: Option<String>,
+    pub segments: BTreeMap<String, String>,
 }
 
 /// Where a member stands in one window after a submission.
@@ -68,6 +72,7 @@ pub struct Model {
     pub settings: Settings,
     /// In the order of the settings, each best first.
     pub windows: Vec<(WindowName, Vec<Row>)>,
+    pub segments: Segments,
     last_stamp_us: i64,
     counted_us: HashMap<Member, Vec<i64>>,
     records: BTreeMap<String, Record>,
@@ -101,7 +106,10 @@ pub fn compare(settings: &Settings, a: &Row, b: &Row) -> Ordering {
 
 impl Model {
     pub fn new(settings: Settings) -> Self {
+        let mut segments = Segments::default();
+        segments.declare(&settings);
         Self {
+            segments,
             windows: settings.windows.iter().map(|window| (window.name.clone(), Vec::new())).collect(),
             settings,
             last_stamp_us: 0,
@@ -126,6 +134,11 @@ impl Model {
             let mut rows = kept.unwrap_or_default();
             rows.truncate(settings.max_entries.map_or(usize::MAX, |keep| keep as usize));
             self.windows.push((window.name.clone(), rows));
+        }
+        for number in self.segments.declare(&settings) {
+            for row in self.windows.iter_mut().flat_map(|(_, rows)| rows) {
+                row.parts.remove(&number);
+            }
         }
         self.settings = settings;
         true
@@ -205,12 +218,16 @@ impl Model {
         let rows_after: Option<Vec<(Row, bool)>> =
             self.windows.iter().map(|(_, rows)| operate(&self.settings, rows, &offered)).collect();
         let rows_after = rows_after.ok_or(Refused::Overflow)?;
+        let parts = self.segments.learn(submission);
 
         let stamp_us = now_us.max(self.last_stamp_us + 1);
         let mut answer = Vec::new();
         let any_changes = rows_after.iter().any(|(_, changes)| *changes);
         for ((window, rows), (row, changes)) in self.windows.iter_mut().zip(rows_after) {
-            answer.push(enter(&self.settings, window, rows, Row { stamp_us, ..row }, changes, ranks));
+            // Where nothing is declared, an entry keeps what it had.
+            let stands = rows.iter().find(|stands| stands.member == row.member);
+            let parts = parts.clone().or_else(|| Some(stands?.parts.clone())).unwrap_or_default();
+            answer.push(enter(&self.settings, window, rows, Row { stamp_us, parts, ..row }, changes, ranks));
         }
         if any_changes && self.settings.ties != Ties::Member {
             self.last_stamp_us = stamp_us;
@@ -229,12 +246,14 @@ impl Model {
             subscores: columns.map(|column| submission.subscores[column.name.as_str()].value()).collect(),
             stamp_us: 0,
             metadata: submission.metadata.as_ref().map(|metadata| metadata.as_str().to_owned()),
+            parts: Parts::new(),
         }
     }
 
     /// Whether the member stood anywhere.
     pub fn remove(&mut self, member: &Member) -> bool {
         let mut stood = false;
+        self.segments.forget(member);
         for (_, rows) in &mut self.windows {
             let before = rows.len();
             rows.retain(|row| row.member != *member);
@@ -243,9 +262,14 @@ impl Model {
         stood
     }
 
-    /// A whole ranking as reads show it.
-    pub fn shown(&self, window: usize, ranking: Ranking) -> Vec<Shown> {
-        let rows = &self.windows[window].1;
+    /// The rows of one value of a segment.
+    pub fn rows_in(&self, window: usize, number: u64, values: &[String]) -> Vec<Row> {
+        let is_in = |row: &&Row| row.parts.get(&number).is_some_and(|(ranked, of)| *ranked && of == values);
+        self.windows[window].1.iter().filter(is_in).cloned().collect()
+    }
+
+    /// A ranking as reads show it.
+    pub fn shown(&self, rows: &[Row], ranking: Ranking) -> Vec<Shown> {
         let mut shown: Vec<Shown> = Vec::new();
         for (place, row) in rows.iter().enumerate() {
             let above = place.checked_sub(1).map(|above| (shown[above].rank, rows[above].is_level_with(row)));
@@ -261,16 +285,17 @@ impl Model {
                 subscores: row.subscores.clone(),
                 achieved_at: (self.settings.ties != Ties::Member).then(|| Timestamp::from_millis(row.stamp_us / 1000)),
                 metadata: row.metadata.clone(),
+                segments: self.segments.shown(&row.parts),
             });
         }
         shown
     }
 
     /// How many entries are ahead of a score that is new, and the rank that it would have.
-    pub fn stand_of(&self, window: usize, score: f64, ranking: Ranking) -> (usize, u64) {
-        let place = self.place_of(window, score);
+    pub fn stand_of(&self, rows: &[Row], score: f64, ranking: Ranking) -> (usize, u64) {
+        let place = self.place_of(rows, score);
         let better = |row: &&Row| ordered(self.settings.order, row.score, score) == Ordering::Less;
-        let better: Vec<&Row> = self.windows[window].1.iter().filter(better).collect();
+        let better: Vec<&Row> = rows.iter().filter(better).collect();
         let levels = better.chunk_by(|above, below| above.is_level_with(below)).count();
         let ahead = match ranking {
             Ranking::Ordinal => place,
@@ -280,13 +305,13 @@ impl Model {
         (place, ahead as u64 + 1)
     }
 
-    fn place_of(&self, window: usize, score: f64) -> usize {
+    fn place_of(&self, rows: &[Row], score: f64) -> usize {
         let ahead = |row: &&Row| match ordered(self.settings.order, row.score, score) {
             Ordering::Less => true,
             Ordering::Equal => self.settings.ties != Ties::Latest,
             Ordering::Greater => false,
         };
-        self.windows[window].1.iter().filter(ahead).count()
+        rows.iter().filter(ahead).count()
     }
 }
 
@@ -333,6 +358,8 @@ fn enter(
         let at = rows.partition_point(|other| compare(settings, other, &row) == Ordering::Less);
         rows.insert(at, row);
         rows.truncate(settings.max_entries.map_or(usize::MAX, |keep| keep as usize));
+    } else if let Some(at) = old {
+        rows[at].parts = row.parts;
     }
     let rank = rank_in(rows);
     Stands {

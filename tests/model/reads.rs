@@ -1,6 +1,7 @@
 //! Compares every read with the model.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use ranq::error::Error;
@@ -29,6 +30,7 @@ fn shown(entries: Vec<Entry>) -> Vec<Shown> {
         subscores: entry.subscores.into_iter().map(Score::value).collect(),
         achieved_at: entry.achieved_at,
         metadata: entry.metadata.map(|metadata| metadata.as_str().to_owned()),
+        segments: entry.segments,
     });
     shown.collect()
 }
@@ -41,6 +43,7 @@ fn limit(number: u64) -> Limit {
 struct Sight<'a> {
     window: usize,
     view: View,
+    rows: Vec<Row>,
     all: Vec<Shown>,
     look: &'a Look,
 }
@@ -56,16 +59,57 @@ impl Run {
             if ranking == Ranking::Dense && !look.dense {
                 continue;
             }
-            let view = View { window: name.clone(), ranking, ..View::default() };
-            let sight = Sight { window, view, all: self.model.shown(window, ranking), look };
-            self.look_by_offset(&sight).await?;
-            self.look_page_by_page(&sight).await?;
-            self.look_at_members(&sight).await?;
-            self.look_around_a_score(&sight).await?;
-            self.look_up(&sight).await?;
+            let rows = self.model.windows[window].1.clone();
+            self.look_at(window, View { window: name.clone(), ranking, ..View::default() }, rows, look).await?;
         }
-        self.look_at_distribution(window, name, look).await?;
+        for (number, names) in self.model.segments.ranked() {
+            let values = steps::any_values(&names, look.offset);
+            let rows = self.model.rows_in(window, number, &values);
+            for ranking in [Ranking::Ordinal, Ranking::Competition] {
+                let segment = Some(steps::segment_query(&names, &values));
+                let view = View { window: name.clone(), ranking, segment, ..View::default() };
+                self.look_at(window, view, rows.clone(), look).await?;
+            }
+            self.look_at_values(window, name.as_ref(), number, &names).await?;
+        }
         self.go_on(window, look).await
+    }
+
+    async fn look_at(&self, window: usize, view: View, rows: Vec<Row>, look: &Look) -> Checked {
+        let sight = Sight { window, all: self.model.shown(&rows, view.ranking), view, rows, look };
+        self.look_by_offset(&sight).await?;
+        self.look_page_by_page(&sight).await?;
+        self.look_at_members(&sight).await?;
+        self.look_around_a_score(&sight).await?;
+        self.look_up(&sight).await?;
+        self.look_at_distribution(&sight).await
+    }
+
+    /// All values of a segment, in pages.
+    async fn look_at_values(&self, window: usize, name: Option<&WindowName>, number: u64, names: &[String]) -> Checked {
+        let mut expected: BTreeMap<&[String], u64> = BTreeMap::new();
+        for row in &self.model.windows[window].1 {
+            if let Some((true, values)) = row.parts.get(&number) {
+                *expected.entry(values).or_default() += 1;
+            }
+        }
+        let view = View { window: name.cloned(), ..View::default() };
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let segment = names.join("+");
+            let page = self.boards.segment_values(&self.name, &segment, &view, after.as_deref(), limit(2)).await;
+            let page = page.map_err(unexpected)?;
+            prop_assert_eq!(page.total, expected.len() as u64);
+            found.extend(page.values);
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        let of_names = |values: &[String]| names.iter().cloned().zip(values.iter().cloned()).collect();
+        let expected: Vec<_> = expected.into_iter().map(|(values, entries)| (of_names(values), entries)).collect();
+        prop_assert_eq!(found, expected);
+        Ok(())
     }
 
     async fn look_by_offset(&self, sight: &Sight<'_>) -> Checked {
@@ -132,7 +176,7 @@ impl Run {
         let radius = sight.look.radius as usize;
         let asked_radius = Radius::try_from(sight.look.radius).expect("a radius");
         let page = self.boards.around_score(&self.name, score, &sight.view, asked_radius).await.map_err(unexpected)?;
-        let (place, rank) = self.model.stand_of(sight.window, sight.look.score, sight.view.ranking);
+        let (place, rank) = self.model.stand_of(&sight.rows, sight.look.score, sight.view.ranking);
         prop_assert_eq!(page.asked_rank, rank);
         let (from, to) = (place.saturating_sub(radius), (place + radius).min(sight.all.len()));
         prop_assert_eq!((page.from, page.asked), (from as u64, place as u64));
@@ -157,10 +201,10 @@ impl Run {
         Ok(())
     }
 
-    async fn look_at_distribution(&self, window: usize, name: Option<WindowName>, look: &Look) -> Checked {
-        let view = View { window: name, ..View::default() };
-        let found = self.boards.distribution(&self.name, &view, look.buckets).await.map_err(unexpected)?;
-        let mut scores: Vec<f64> = self.model.windows[window].1.iter().map(|row| row.score).collect();
+    async fn look_at_distribution(&self, sight: &Sight<'_>) -> Checked {
+        let look = sight.look;
+        let found = self.boards.distribution(&self.name, &sight.view, look.buckets).await.map_err(unexpected)?;
+        let mut scores: Vec<f64> = sight.rows.iter().map(|row| row.score).collect();
         scores.sort_by(f64::total_cmp);
         compare_distribution(&found, &scores, look.buckets as usize)
     }

@@ -80,8 +80,8 @@ impl Run {
                 self.now_ms += by_ms as i64;
                 Ok(())
             }
-            Step::Put { max_entries, windows } => {
-                let settings = Settings { max_entries, windows, ..self.model.settings.clone() };
+            Step::Put { max_entries, windows, segments } => {
+                let settings = Settings { max_entries, windows, segments, ..self.model.settings.clone() };
                 self.put(settings).await
             }
             Step::PutAnew(settings) => self.put(settings).await,

@@ -1,5 +1,7 @@
 //! What may happen to a leaderboard, at random.
 
+use std::collections::BTreeMap;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use ranq::leaderboard::{Operator, Order, Settings, Submission, SubmissionLimit, Subscore, Ties, WantedRanks, Window};
@@ -39,6 +41,7 @@ pub enum Step {
     Put {
         max_entries: Option<u64>,
         windows: Vec<Window>,
+        segments: Vec<String>,
     },
     /// Also changes what entries forbid.
     PutAnew(Settings),
@@ -53,6 +56,8 @@ pub struct Offer {
     pub subscores: [f64; 2],
     pub metadata: Option<u8>,
     pub key: Option<u8>,
+    /// Of the country and of the platform.
+    pub segments: [Option<usize>; 2],
 }
 
 /// One round of all reads.
@@ -115,11 +120,47 @@ impl Offer {
             score: score(self.score),
             subscores: columns.map(|(column, value)| (column.name.to_string(), score(value))).collect(),
             metadata: metadata.transpose().expect("JSON"),
-            segments: Default::default(),
+            segments: self.segments(settings),
             if_period: Default::default(),
             key: self.key.map(key),
         }
     }
+}
+
+const DIMENSIONS: [&str; 2] = ["country", "platform"];
+/// Values that begin like one another, or have signs that mean something elsewhere.
+const VALUES: [&str; 4] = ["K", "KR", "K+:", "\u{e9} \u{10FFFF}"];
+
+impl Offer {
+    /// The values of those dimensions that are declared in any way.
+    fn segments(&self, settings: &Settings) -> BTreeMap<String, String> {
+        let declared = |name: &str| settings.segments.iter().any(|segment| segment.split('+').any(|it| it == name));
+        let values = DIMENSIONS.into_iter().zip(self.segments).filter(|(name, _)| declared(name));
+        values.filter_map(|(name, value)| Some((name.to_owned(), VALUES[value?].to_owned()))).collect()
+    }
+}
+
+/// A text that reads a segment, by its dimensions; the values are those of a row or any.
+pub fn segment_query(names: &[String], values: &[String]) -> String {
+    let pairs = names.iter().zip(values).map(|(name, value)| format!("{name}:{value}"));
+    pairs.collect::<Vec<_>>().join(",")
+}
+
+/// A value for each dimension, by a number.
+pub fn any_values(names: &[String], number: usize) -> Vec<String> {
+    (0..names.len()).map(|place| VALUES[(number + place) % VALUES.len()].to_owned()).collect()
+}
+
+fn segments() -> impl Strategy<Value = Vec<String>> {
+    let declared: Vec<&[&str]> = vec![
+        &[],
+        &["country"],
+        &["platform", "country"],
+        &["platform", "country", "platform+country"],
+        &["country+platform"],
+        &["country", "country+platform"],
+    ];
+    prop::sample::select(declared).prop_map(|segments| segments.iter().map(|&segment| segment.to_owned()).collect())
 }
 
 /// Scores of which many are equal, some are extreme, and a few are anything.
@@ -158,8 +199,18 @@ fn settings() -> impl Strategy<Value = Settings> {
     let operator = prop::sample::select(vec![Operator::Best, Operator::Latest, Operator::Sum]);
     let ties = prop::sample::select(vec![Ties::Earliest, Ties::Latest, Ties::Member]);
     let limit = (1..4_u32).prop_map(|limit| SubmissionLimit { limit, per_ms: 60_000 });
-    (order(), operator, ties, vec(order(), 0..=2), max_entries(), prop::option::weighted(0.1, limit), windows())
-        .prop_map(|(order, operator, ties, columns, max_entries, submission_limit, windows)| Settings {
+    (
+        order(),
+        operator,
+        ties,
+        vec(order(), 0..=2),
+        max_entries(),
+        prop::option::weighted(0.1, limit),
+        windows(),
+        segments(),
+    )
+        .prop_map(|(order, operator, ties, columns, max_entries, submission_limit, windows, segments)| Settings {
+            segments,
             order,
             operator,
             ties,
@@ -187,8 +238,16 @@ fn windows() -> impl Strategy<Value = Vec<Window>> {
 fn offer(members: usize) -> impl Strategy<Value = Offer> {
     let metadata = prop_oneof![3 => Just(None), 1 => (0..3_u8).prop_map(Some)];
     let key = prop_oneof![7 => Just(None), 1 => (0..3_u8).prop_map(Some)];
-    (0..members, score(), [score(), score()], metadata, key)
-        .prop_map(|(member, score, subscores, metadata, key)| Offer { member, score, subscores, metadata, key })
+    let value = || prop::option::weighted(0.3, 0..VALUES.len());
+    let all = (0..members, score(), [score(), score()], metadata, key, [value(), value()]);
+    all.prop_map(|(member, score, subscores, metadata, key, segments)| Offer {
+        member,
+        score,
+        subscores,
+        metadata,
+        key,
+        segments,
+    })
 }
 
 fn ranks() -> impl Strategy<Value = WantedRanks> {
@@ -225,7 +284,8 @@ fn step(members: usize, most_in_batch: usize) -> impl Strategy<Value = Step> {
         2 => vec(offer(members), 0..MOST_AT_ONCE).prop_map(Step::SubmitAtOnce),
         5 => (0..members + 2).prop_map(Step::Remove),
         4 => advance.prop_map(|by_ms| Step::Advance { by_ms }),
-        2 => (max_entries(), windows()).prop_map(|(max_entries, windows)| Step::Put { max_entries, windows }),
+        2 => (max_entries(), windows(), segments())
+            .prop_map(|(max_entries, windows, segments)| Step::Put { max_entries, windows, segments }),
         1 => settings().prop_map(Step::PutAnew),
         3 => look(members).prop_map(Step::Look),
     ]

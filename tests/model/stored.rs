@@ -63,6 +63,7 @@ pub async fn check(connection: &mut MultiplexedConnection, name: &LeaderboardNam
     let tag = format!("{PREFIX}:{{lb:{name}}}:");
     let board_stands = left.remove(&format!("{tag}board"));
     prop_assert!(board_stands);
+    left.retain(|key| !(model.segments.any() && key[tag.len()..].starts_with("described:")));
     left.retain(|key| !key[tag.len()..].starts_with("idem:") && !key[tag.len()..].starts_with("limit:"));
     for (window, rows) in &model.windows {
         let settings = &model.settings;
@@ -74,6 +75,7 @@ pub async fn check(connection: &mut MultiplexedConnection, name: &LeaderboardNam
             key.inspect(|key| assert!(left.remove(key)))
         };
         let (rank, ids, meta, distinct) = (take("rank"), take("ids"), take("meta"), take("distinct"));
+        let (segments, values) = (take("segments"), take("values"));
         let has_directory = settings.ties != Ties::Member || !settings.subscores.is_empty();
         prop_assert_eq!(rank.is_some(), !rows.is_empty());
         prop_assert_eq!(ids.is_some(), !rows.is_empty() && has_directory);
@@ -89,6 +91,16 @@ pub async fn check(connection: &mut MultiplexedConnection, name: &LeaderboardNam
             let with_metadata =
                 rows.iter().filter_map(|row| Some((row.member.as_str().to_owned(), row.metadata.clone()?)));
             prop_assert_eq!(found, with_metadata.collect::<BTreeMap<_, _>>());
+        }
+        let parts = || rows.iter().flat_map(|row| &row.parts);
+        prop_assert_eq!(segments.is_some(), parts().any(|(_, (ranked, _))| *ranked));
+        if let Some(segments) = segments {
+            check_segments(connection, &segments, settings, rows).await?;
+        }
+        if let Some(values) = values {
+            check_values(connection, &values, rows).await?;
+        } else {
+            prop_assert!(parts().next().is_none());
         }
         if let Some(distinct) = distinct {
             prop_assert!(!rows.is_empty());
@@ -112,6 +124,55 @@ async fn check_ranking(
         (element, ranked(settings, row.score))
     });
     prop_assert_eq!(found, expected.collect::<Vec<_>>());
+    Ok(())
+}
+
+fn part(number: u64, ranked: bool, values: &[String]) -> String {
+    format!("{number}{}{}", if ranked { '\u{2}' } else { '\u{3}' }, values.join("\u{1f}"))
+}
+
+/// Each entry stands in its parts, in the order of the ranking.
+async fn check_segments(
+    connection: &mut MultiplexedConnection,
+    segments: &str,
+    settings: &Settings,
+    rows: &[Row],
+) -> Checked {
+    let found: Vec<Vec<u8>> = read(connection, &["ZRANGE", segments, "0", "-1"]).await;
+    let mut expected: Vec<(String, Vec<u8>)> = Vec::new();
+    for row in rows {
+        for (number, (_, values)) in row.parts.iter().filter(|(_, (ranked, _))| *ranked) {
+            let bits = ranked(settings, row.score).to_bits();
+            let mut element = part(*number, true, values).into_bytes();
+            element.push(0);
+            element.extend(if bits & SIGN == 0 { bits | SIGN } else { !bits }.to_be_bytes());
+            element.extend(order_key(settings, row));
+            element.extend_from_slice(row.member.as_str().as_bytes());
+            expected.push((part(*number, true, values), element));
+        }
+    }
+    // By part alone: inside it the order of the rows must be that of the bytes.
+    expected.sort_by_key(|(part, _)| [part.as_bytes(), &[0]].concat());
+    prop_assert_eq!(found, expected.into_iter().map(|(_, element)| element).collect::<Vec<_>>());
+    Ok(())
+}
+
+/// Each entry has its parts, and the values of each dimension are counted.
+async fn check_values(connection: &mut MultiplexedConnection, values: &str, rows: &[Row]) -> Checked {
+    let mut found: BTreeMap<String, String> = read(connection, &["HGETALL", values]).await;
+    let mut counted: BTreeMap<u64, BTreeSet<&[String]>> = BTreeMap::new();
+    for row in rows.iter().filter(|row| !row.parts.is_empty()) {
+        let parts = found.remove(row.member.as_str()).unwrap_or_default();
+        let parts: BTreeSet<&str> = parts.split('\u{1}').skip(1).collect();
+        let expected: BTreeSet<String> =
+            row.parts.iter().map(|(number, (ranked, values))| part(*number, *ranked, values)).collect();
+        prop_assert_eq!(parts, expected.iter().map(String::as_str).collect::<BTreeSet<_>>());
+        for (number, (_, values)) in row.parts.iter().filter(|(_, (ranked, _))| *ranked) {
+            counted.entry(*number).or_default().insert(values);
+        }
+    }
+    let counted = counted.iter().map(|(number, values)| (format!("\u{1}{number}"), values.len().to_string()));
+    prop_assert_eq!(found, counted.collect::<BTreeMap<_, _>>());
     Ok(())
 }
 

@@ -12,23 +12,28 @@ use crate::types::{ExactTimestamp, Member, Metadata, Score, WindowName};
 
 /// What the names of the columns of subscores begin with.
 const SUBSCORE: &str = "subscores.";
+/// What the names of the columns of dimensions begin with.
+const SEGMENT: &str = "segments.";
 const MAX_COLUMNS: usize = 64;
-const KNOWN: &str = "rank, member, score, achieved_at, metadata and subscores.NAME";
+const KNOWN: &str = "rank, member, score, achieved_at, metadata, subscores.NAME and segments.NAME";
 
 /// Writes the names of the columns.
-pub fn write_header(subscores: &[WindowName], out: &mut Vec<u8>) {
+pub fn write_header(subscores: &[WindowName], dimensions: &[String], out: &mut Vec<u8>) {
     let subscores = subscores.iter().map(|name| format!("{SUBSCORE}{name}"));
     let names = ["rank", "member", "score"].into_iter().map(str::to_owned).chain(subscores);
-    let names: Vec<String> = names.chain(["achieved_at", "metadata"].map(str::to_owned)).collect();
+    let names: Vec<String> = names
+        .chain(["achieved_at", "metadata"].map(str::to_owned))
+        .chain(dimensions.iter().map(|name| format!("{SEGMENT}{name}")))
+        .collect();
     write_record(&names, out);
 }
 
-/// Writes a row; its subscores have the order of the header.
+/// Writes a row; its subscores and segments have the order of the header.
 ///
 /// # Errors
 ///
 /// `Internal` for a score that has no JSON.
-pub fn write(row: &ExportedRow, subscores: &[WindowName], out: &mut Vec<u8>) -> Result<()> {
+pub fn write(row: &ExportedRow, subscores: &[WindowName], dimensions: &[String], out: &mut Vec<u8>) -> Result<()> {
     let number = |score: &Score| {
         serde_json::to_string(score).map_err(|error| Error::Internal(format!("a score has no JSON: {error}")))
     };
@@ -38,6 +43,7 @@ pub fn write(row: &ExportedRow, subscores: &[WindowName], out: &mut Vec<u8>) -> 
     }
     fields.push(row.achieved_at.map_or(String::new(), |time| time.to_string()));
     fields.push(row.metadata.as_ref().map_or(String::new(), |metadata| metadata.as_str().to_owned()));
+    fields.extend(dimensions.iter().map(|name| row.segments.get(name).cloned().unwrap_or_default()));
     write_record(&fields, out);
     Ok(())
 }
@@ -67,6 +73,7 @@ enum Column {
     Subscore(String),
     AchievedAt,
     Metadata,
+    Segment(String),
 }
 
 /// Reads records of a text that comes in pieces; keeps at most one of them.
@@ -202,14 +209,15 @@ fn read_header(fields: &[&[u8]], number: u64) -> Result<Vec<Column>> {
         if !seen.insert(name.clone()) {
             return refused(format!("`{name}` is there more than once"));
         }
-        columns.push(match (name.as_str(), name.strip_prefix(SUBSCORE)) {
-            ("rank", _) => Column::Rank,
-            ("member", _) => Column::Member,
-            ("score", _) => Column::Score,
-            ("achieved_at", _) => Column::AchievedAt,
-            ("metadata", _) => Column::Metadata,
-            (_, Some(subscore)) => Column::Subscore(subscore.to_owned()),
-            (_, None) => return refused(format!("`{name}` is not one of {KNOWN}")),
+        columns.push(match (name.as_str(), name.strip_prefix(SUBSCORE), name.strip_prefix(SEGMENT)) {
+            ("rank", ..) => Column::Rank,
+            ("member", ..) => Column::Member,
+            ("score", ..) => Column::Score,
+            ("achieved_at", ..) => Column::AchievedAt,
+            ("metadata", ..) => Column::Metadata,
+            (_, Some(subscore), _) => Column::Subscore(subscore.to_owned()),
+            (_, None, Some(dimension)) => Column::Segment(dimension.to_owned()),
+            (_, None, None) => return refused(format!("`{name}` is not one of {KNOWN}")),
         });
     }
     for needed in ["member", "score"] {
@@ -226,7 +234,7 @@ fn read_row(columns: &[Column], fields: &[&[u8]]) -> Result<ImportRow> {
         return Err(Error::invalid("", format!("has {is} fields, and the first line names {should}")));
     }
     let (mut member, mut score, mut subscores) = (None, None, BTreeMap::new());
-    let (mut achieved_at, mut metadata) = (None, None);
+    let (mut achieved_at, mut metadata, mut segments) = (None, None, BTreeMap::new());
     for (column, field) in columns.iter().zip(fields) {
         let text = std::str::from_utf8(field).map_err(|_| Error::Malformed("the line is not UTF-8".to_owned()))?;
         match column {
@@ -236,9 +244,12 @@ fn read_row(columns: &[Column], fields: &[&[u8]]) -> Result<ImportRow> {
                 member = Some(read.map_err(|detail| Error::invalid("/member", detail))?);
             }
             Column::Score => score = Some(read_number(text, "/score")?),
-            Column::Subscore(_) | Column::AchievedAt | Column::Metadata if text.is_empty() => {}
+            Column::Subscore(_) | Column::AchievedAt | Column::Metadata | Column::Segment(_) if text.is_empty() => {}
             Column::Subscore(name) => {
                 subscores.insert(name.clone(), read_number(text, &format!("/subscores/{name}"))?);
+            }
+            Column::Segment(name) => {
+                segments.insert(name.clone(), text.to_owned());
             }
             Column::AchievedAt => {
                 let read: std::result::Result<ExactTimestamp, String> = text.parse();
@@ -256,7 +267,7 @@ fn read_row(columns: &[Column], fields: &[&[u8]]) -> Result<ImportRow> {
     // The header has both.
     let missing = |name: &str| Error::invalid(format!("/{name}"), "is missing");
     let (member, score) = (member.ok_or_else(|| missing("member"))?, score.ok_or_else(|| missing("score"))?);
-    Ok(import_row(member, score, subscores, achieved_at, metadata))
+    Ok(import_row(member, score, subscores, achieved_at, metadata, segments))
 }
 
 fn read_number(text: &str, pointer: &str) -> Result<Score> {
@@ -317,6 +328,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
+        let dimensions = ["country".to_owned()];
         let columns: Vec<WindowName> = vec!["a".to_owned().try_into().expect("a name")];
         let member = "x, \"y\"";
         let row = ExportedRow {
@@ -325,11 +337,12 @@ mod tests {
             score: Score::new(0.1).expect("finite"),
             subscores: [("a".to_owned(), Score::new(-5e-324).expect("finite"))].into(),
             achieved_at: ExactTimestamp::from_micros(1_795_412_400_123_456),
+            segments: [("country".to_owned(), "K\"R".to_owned())].into(),
             metadata: Metadata::from_stored("{\"k\":\n[\"\\n,\\\"\"]}".to_owned()),
         };
         let mut text = Vec::new();
-        write_header(&columns, &mut text);
-        write(&row, &columns, &mut text).expect("written");
+        write_header(&columns, &dimensions, &mut text);
+        write(&row, &columns, &dimensions, &mut text).expect("written");
         assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 2);
         let mut reader = Reader::new();
         let line = reader.next(&mut text.as_slice()).expect("a header").expect("a line");
@@ -337,6 +350,7 @@ mod tests {
         assert_eq!(read.submission.member.as_str(), member);
         assert_eq!((read.submission.score, read.achieved_at), (row.score, row.achieved_at));
         assert_eq!(read.submission.subscores, row.subscores);
+        assert_eq!(read.submission.segments, row.segments);
         assert_eq!(read.submission.metadata.expect("metadata").as_str(), "{\"k\": [\"\\n,\\\"\"]}");
     }
 

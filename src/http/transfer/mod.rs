@@ -46,12 +46,15 @@ pub struct ExportParameters {
     /// The period, by its start; the open one by default.
     #[param(nullable = false)]
     period: Option<String>,
+    /// A segment's value as `dimension:value`, or several of a combination with commas between; the whole by default.
+    #[param(nullable = false)]
+    segment: Option<String>,
 }
 
 /// Exports a ranking: every entry, best first.
 ///
-/// A row has `rank`, `member`, `score`, and where there are such `subscores`, `achieved_at` and `metadata`. In CSV the first
-/// line names the columns, and each subscore has one, `subscores.NAME`. `achieved_at` has microseconds here, so that an
+/// A row has `rank`, `member`, `score`, and where there are such `subscores`, `achieved_at`, `metadata` and `segments`. In CSV
+/// the first line names the columns; each subscore has one, `subscores.NAME`, and each dimension, `segments.NAME`. `achieved_at` has microseconds here, so that an
 /// import into an empty leaderboard gives the same ranking, ties included; line breaks between the tokens of metadata
 /// become spaces.
 ///
@@ -75,13 +78,13 @@ pub async fn export_leaderboard(
     parameters: Query<ExportParameters>,
     leaderboards: Data<Leaderboards>,
 ) -> std::result::Result<HttpResponse, Problem> {
-    let ExportParameters { format, window, period } = parameters.0;
-    let mut export = leaderboards.export(at.leaderboard.clone(), View { window, period, ..View::default() });
+    let ExportParameters { format, window, period, segment } = parameters.0;
+    let mut export = leaderboards.export(at.leaderboard.clone(), View { window, period, segment, ..View::default() });
     // What goes wrong at once is answered as a problem.
     let mut first = Vec::new();
     if let Some(page) = export.next_page().await? {
         if format == Format::Csv {
-            csv::write_header(&page.columns, &mut first);
+            csv::write_header(&page.columns, &page.dimensions, &mut first);
         }
         write_page(page, format, &mut first)?;
     }
@@ -117,7 +120,7 @@ fn write_page(page: Page, format: Format, out: &mut Vec<u8>) -> Result<()> {
     for entry in page.entries {
         let row = ExportedRow::new(entry, &page.columns);
         match format {
-            Format::Csv => csv::write(&row, &page.columns, out)?,
+            Format::Csv => csv::write(&row, &page.columns, &page.dimensions, out)?,
             Format::Ndjson => ndjson::write(&row, out)?,
         }
     }
@@ -174,7 +177,7 @@ pub struct LineProblem {
 /// A row is set, not submitted: nothing is added to a standing sum, no submission limit counts it, and `achieved_at` stays.
 /// A member that stands already gets the row of the file, except where the operator is `best` and the standing row is as
 /// good or better: then that stays. `min_score` and `max_score` hold, but not for `sum`, where they bound what is added;
-/// `max_entries` holds. Rows that follow each other with the same score, subscores and time keep their order. A leaderboard
+/// `max_entries` holds. What a row says of segments is remembered of the member and moves its entry in this window. Rows that follow each other with the same score, subscores and time keep their order. A leaderboard
 /// that does not exist is created with the default settings, unless the service runs without auto-creation.
 ///
 /// A hundred rows are set in one atomic step. An import that fails on its way keeps those before, and says how many; sent

@@ -55,6 +55,8 @@ pub struct ExportedRow {
     pub achieved_at: Option<ExactTimestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub segments: BTreeMap<String, String>,
 }
 
 impl ExportedRow {
@@ -66,6 +68,7 @@ impl ExportedRow {
             subscores: columns.iter().map(ToString::to_string).zip(entry.subscores).collect(),
             achieved_at: entry.achieved_exactly,
             metadata: entry.metadata,
+            segments: entry.segments,
         }
     }
 }
@@ -85,6 +88,8 @@ pub struct ImportedRow {
     achieved_at: Option<ExactTimestamp>,
     #[serde(default)]
     metadata: Option<Metadata>,
+    #[serde(default, deserialize_with = "present")]
+    segments: Option<Named<String>>,
 }
 
 read_object!(ImportedRow);
@@ -92,7 +97,8 @@ read_object!(ImportedRow);
 impl From<ImportedRow> for ImportRow {
     fn from(row: ImportedRow) -> Self {
         let subscores = row.subscores.unwrap_or_default().0;
-        import_row(row.member, row.score, subscores, row.achieved_at, row.metadata)
+        let segments = row.segments.unwrap_or_default().0;
+        import_row(row.member, row.score, subscores, row.achieved_at, row.metadata, segments)
     }
 }
 
@@ -102,8 +108,9 @@ pub fn import_row(
     subscores: BTreeMap<String, Score>,
     achieved_at: Option<ExactTimestamp>,
     metadata: Option<Metadata>,
+    segments: BTreeMap<String, String>,
 ) -> ImportRow {
-    let (segments, if_period) = (BTreeMap::new(), BTreeMap::new());
+    let if_period = BTreeMap::new();
     let submission = Submission { member, score, subscores, metadata, segments, if_period, key: None };
     ImportRow { submission, achieved_at }
 }

@@ -11,8 +11,9 @@ local function distinct_keep(r, score, sub_key, gone, gone_sub_key)
   if not remains then redis.call('ZREM', r.distinct, distinct_entry(gone, gone_sub_key)) end
 end
 
--- Puts the row (score, key, metadata or '') in the place of the one that `entry_find` gave.
-local function entry_write(r, entry, score, key, metadata, width, sub_width)
+-- Puts the row (score, key, metadata or '') in the place of the one that `entry_find` gave, in the segments of `parts`, or
+-- of those that it had where that is nil.
+local function entry_write(r, entry, score, key, metadata, width, sub_width, parts)
   local element = key .. entry.member
   if entry.score and entry.element ~= element then redis.call('ZREM', r.rank, entry.element) end
   redis.call('ZADD', r.rank, score, element)
@@ -21,8 +22,9 @@ local function entry_write(r, entry, score, key, metadata, width, sub_width)
     if not entry.key then directory_grow(r.ids, math.max(1, entry.buckets), redis.call('ZCARD', r.rank), width) end
   end
   if metadata ~= '' then redis.call('HSET', r.meta, entry.member, metadata) end
-  -- Most rankings have neither metadata nor distinct rows: one look for both.
-  if redis.call('EXISTS', r.meta, r.distinct) == 0 then return element end
+  -- Most rankings have neither metadata, nor distinct rows, nor segments: one look for all.
+  if not parts and redis.call('EXISTS', r.meta, r.distinct, r.values) == 0 then return element end
+  segments_move(r, entry, parts or entry_segments(r, entry), score, element)
   if metadata == '' then redis.call('HDEL', r.meta, entry.member) end
   if redis.call('EXISTS', r.distinct) == 1 then
     local gone_sub_key = entry.key and string.sub(entry.key, 1, sub_width)
@@ -31,12 +33,14 @@ local function entry_write(r, entry, score, key, metadata, width, sub_width)
   return element
 end
 
+-- `entry.segments` keeps the parts that it had.
 local function entry_remove(r, entry, sub_width)
+  segments_move(r, entry, '')
   redis.call('ZREM', r.rank, entry.element)
   if entry.key ~= '' then directory_drop(r.ids, entry) end
   redis.call('HDEL', r.meta, entry.member)
   if redis.call('EXISTS', r.rank) == 0 then
-    redis.call('UNLINK', r.ids, r.meta, r.distinct)
+    redis.call('UNLINK', r.ids, r.meta, r.distinct, r.segments, r.values)
   elseif redis.call('EXISTS', r.distinct) == 1 then
     distinct_keep(r, nil, nil, entry.score, string.sub(entry.key, 1, sub_width))
   end

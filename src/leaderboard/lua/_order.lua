@@ -29,3 +29,21 @@ end
 local function distinct_entry(score, sub_key)
   return sub_key .. string.format('%.17g', tonumber(score))
 end
+
+-- The score as eight bytes that sort as it does, and back: in a segment they stand in front of the order key.
+local function score_bytes(score)
+  local a, b, c, d, e, f, g, h = string.byte(struct.pack('>d', score + 0), 1, 8)
+  if a < 128 then return string.char(a + 128, b, c, d, e, f, g, h) end
+  return string.char(255 - a, 255 - b, 255 - c, 255 - d, 255 - e, 255 - f, 255 - g, 255 - h)
+end
+
+local function bytes_score(bytes)
+  local a, b, c, d, e, f, g, h = string.byte(bytes, 1, 8)
+  if a >= 128 then return (struct.unpack('>d', string.char(a - 128, b, c, d, e, f, g, h))) end
+  return (struct.unpack('>d', string.char(255 - a, 255 - b, 255 - c, 255 - d, 255 - e, 255 - f, 255 - g, 255 - h)))
+end
+
+-- How many entries a segment's value has. A part is `dimension 0x02 value`.
+local function segment_total(segments, part)
+  return redis.call('ZLEXCOUNT', segments, '[' .. part .. '\0', '(' .. part .. '\1')
+end

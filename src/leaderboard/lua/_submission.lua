@@ -3,9 +3,8 @@ local TRIM_AT_ONCE = 16
 
 -- How entries are kept, and what is to be answered.
 local function shape_of(operator, ties, directions, keep, ranks)
-  local sub_width = #directions * SUBSCORE_WIDTH
-  local width = sub_width + (ties == 'member' and 0 or STAMP_WIDTH)
-  return { operator = operator, ties = ties, directions = directions, keep = keep, ranks = ranks, sub_width = sub_width, width = width }
+  local sub_width, width = #directions * SUBSCORE_WIDTH, ties == 'member' and 0 or STAMP_WIDTH
+  return { operator = operator, ties = ties, directions = directions, keep = keep, ranks = ranks, sub_width = sub_width, width = sub_width + width }
 end
 
 -- The row that stands after the operator, as score, sub key and whether it changed; nil when a sum leaves the range of a
@@ -37,13 +36,14 @@ local function overflows(rankings, member, hash, score, sub_key, shape)
   return false
 end
 
--- Submits a row. Gives { 'ok', for each ranking: updated, score, rank, previous score, previous rank } or
--- { 'overflow' }, and whether anything changed.
-local function submit_row(rankings, member, hash, score, sub_key, metadata, shape, stamp)
-  -- One ranking finds out before it writes.
-  if shape.operator == 'sum' and #rankings > 1 and overflows(rankings, member, hash, score, sub_key, shape) then
-    return { 'overflow' }, false
-  end
+-- Submits a row. Gives { 'ok', for each ranking: updated, score, rank, previous score, previous rank } or the refusal, and
+-- whether anything changed.
+local function submit_row(rankings, member, hash, score, sub_key, metadata, given, shape, stamp)
+  -- One ranking without dimensions finds out before it writes.
+  local looks = shape.operator == 'sum' and (#rankings > 1 or shape.dimensions)
+  if looks and overflows(rankings, member, hash, score, sub_key, shape) then return { 'overflow' }, false end
+  local parts, refusal_of_row = describe(rankings, member, given, shape.dimensions, shape.described)
+  if refusal_of_row then return refusal_of_row, false end
   local result, changed = { 'ok' }, false
   for i = 1, #rankings do
     local r = rankings[i]
@@ -57,7 +57,7 @@ local function submit_row(rankings, member, hash, score, sub_key, metadata, shap
     if changes then
       changed = true
       local key = new_sub_key .. stamp_key(stamp, shape.ties)
-      local element = entry_write(r, entry, new_score, key, metadata, shape.width, shape.sub_width)
+      local element = entry_write(r, entry, new_score, key, metadata, shape.width, shape.sub_width, parts)
       if shape.keep > 0 then
         entries_trim(r, shape.keep, TRIM_AT_ONCE, shape.width, shape.sub_width)
         changes = redis.call('ZSCORE', r.rank, element) and true or false
@@ -65,6 +65,7 @@ local function submit_row(rankings, member, hash, score, sub_key, metadata, shap
       if shape.ranks > 0 and changes then rank = redis.call('ZRANK', r.rank, element) end
     else
       rank = old_rank
+      if parts then segments_move(r, entry, parts, entry.score, entry.element) end
     end
     local at = #result
     result[at + 1], result[at + 2], result[at + 3] = changes and 1 or 0, new_score, rank

@@ -1,38 +1,35 @@
 -- Counts the entries of one ranking by score.
---   KEYS  1 board  2 rank
---   ARGV  1 asked (see _period.lua)  2 buckets  3 '1' = the ranking's scores are negated, so that buckets open at the other end,
+--   KEYS  1 board  2 rank  3 ids  4 meta  5 distinct  6 hidden  7 segments  8 values
+--   ARGV  1 asked (see _period.lua)  2 buckets  3 '1' = the ranking's scores are negated, so that buckets open at the other end
+--         4 part of the segments ('' = the whole ranking),
 --         then the quantiles to read, as shares (0 to 1) of the entries from the lowest true score
 --   Gives { 'stale' } | { 'period', now µs } | { 'ok', 0 } | { 'ok', total, { edge, …, edge }, { count, … }, { score, … } }
 local refused_call = refusal(KEYS[1], ARGV[1])
 if refused_call then return refused_call end
-local total = redis.call('ZCARD', KEYS[2])
+local sight, negated = sight_of(ranking_at(2), ARGV[4]), ARGV[3] == '1'
+local total = sight.total
 if total == 0 then return { 'ok', 0 } end
-local least = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2]
-local most = redis.call('ZRANGE', KEYS[2], -1, -1, 'WITHSCORES')[2]
+local function score_at(place) return plain_score(sight, entries_in(sight, place, place)[2]) end
+local least, most = score_at(0), score_at(total - 1)
 
 local buckets = least == most and 1 or tonumber(ARGV[2])
-local edges, counts = { least }, {}
-for i = 1, buckets - 1 do
-  -- Weighted, since most - least may leave the range of a double.
-  local edge = tonumber(least) * (1 - i / buckets) + tonumber(most) * (i / buckets)
-  edge = math.max(tonumber(edges[i]), math.min(tonumber(most), edge))
-  edges[i + 1] = string.format('%.17g', edge)
+local edges, counts, before = { least }, {}, 0
+for i = 1, buckets do
+  local after = total
+  if i < buckets then
+    -- Weighted, since most - least may leave the range of a double.
+    local edge = tonumber(least) * (1 - i / buckets) + tonumber(most) * (i / buckets)
+    edge = math.max(tonumber(edges[i]), math.min(tonumber(most), edge))
+    edges[i + 1] = string.format('%.17g', edge)
+    after = place_of_score(sight, edges[i + 1], not negated)
+  end
+  counts[i], before = after - before, after
 end
 edges[buckets + 1] = most
-for i = 1, buckets do
-  local from, to = edges[i], edges[i + 1]
-  if ARGV[3] == '1' then
-    if i > 1 then from = '(' .. from end
-  elseif i < buckets then
-    to = '(' .. to
-  end
-  counts[i] = redis.call('ZCOUNT', KEYS[2], from, to)
-end
 
 local scores = {}
-for i = 4, #ARGV do
+for i = 5, #ARGV do
   local place = math.min(total, math.max(1, math.ceil(ARGV[i] * total))) - 1
-  if ARGV[3] == '1' then place = total - 1 - place end
-  scores[#scores + 1] = redis.call('ZRANGE', KEYS[2], place, place, 'WITHSCORES')[2]
+  scores[#scores + 1] = score_at(negated and total - 1 - place or place)
 end
 return { 'ok', total, edges, counts, scores }

@@ -3,7 +3,7 @@
 --         that go, then other keys of windows that go
 --   ARGV  1 version that is expected ('' = none yet)  2 new version  3 epoch  4 settings  5 what a ranking with entries
 --         cannot change  6 now µs ('' = server time)  7 how many rank ZSETs and lists of periods
---         stand, the first window's rank ZSET first, then a stem for each list of periods that goes
+--         stand, the first window's rank ZSET first  8 numbers of dimensions, then a stem for each list of periods that goes
 --   Gives { 'stale' } | { 'fixed' } (it has entries) | { 'ok', entries, created ms }.
 local board = redis.call('HMGET', KEYS[1], 'version', 'fixed', 'created')
 if (board[1] or '') ~= ARGV[1] then return { 'stale' } end
@@ -15,11 +15,12 @@ for i = 3, standing + 2 do
 end
 if board[2] and board[2] ~= ARGV[5] and entries > 0 then return { 'fixed' } end
 local created = board[3] or string.format('%.0f', math.floor(clock_us(ARGV[6]) / 1000))
-redis.call('HSET', KEYS[1], 'version', ARGV[2], 'epoch', ARGV[3], 'settings', ARGV[4], 'fixed', ARGV[5], 'created', created)
+redis.call('HSET', KEYS[1], 'version', ARGV[2], 'epoch', ARGV[3], 'settings', ARGV[4], 'fixed', ARGV[5], 'created', created,
+  'dimensions', ARGV[8])
 -- Periods of new windows are still to be noted. What has ended takes no more all the same.
 local section, floor = redis.call('HGET', KEYS[1], 'section'), redis.call('HGET', KEYS[1], 'floor')
 if section and tonumber(section) > tonumber(floor or '0') then redis.call('HSET', KEYS[1], 'floor', section) end
 redis.call('HDEL', KEYS[1], 'section')
-for i = 8, #ARGV do free_periods(KEYS[2], KEYS[standing + i - 5], ARGV[i]) end
-for i = standing + #ARGV - 4, #KEYS do redis.call('UNLINK', KEYS[i]) end
+for i = 9, #ARGV do free_periods(KEYS[2], KEYS[standing + i - 6], ARGV[i]) end
+for i = standing + #ARGV - 5, #KEYS do redis.call('UNLINK', KEYS[i]) end
 return { 'ok', first, created }

@@ -1,16 +1,16 @@
 -- Submits scores to a leaderboard: each enters every ranking that is open now, or changes nothing.
 --   KEYS  1 board  2 head record  3 own record (2 and 3 of a call with a fingerprint alone), then for each section, for
---         each ranking: its keys, then the list of periods of each window that resets, then for each
---         submission: its record (if it has a fingerprint), its limit log (if limited)
+--         each ranking: its keys, then the list of periods of each window that resets, then what describes
+--         members (if dimensions), then for each submission: its record (if it has a fingerprint), its limit log (if limited)
 --   ARGV  1 board version  2 now µs ('' = server time)  3 operator  4 ties  5 subscore directions ('d'/'a' each)
 --         6 max entries (0 = all)  7 submission limit (0 = none)  8 limit window µs  9 keys of rankings and periods
 --         10 ranks (0 none, 1 new, 2 new and previous)  11 record lifetime ms  12 fingerprint of the call ('' = none)
---         13 sections (see _period.lua)  14 note of the call  15, 16 '', then for each submission: member, its hash,
---         score, sub key, metadata, fingerprint, '', ''
+--         13 sections (see _period.lua)  14 note of the call  15 dimensions (see _describe.lua)  16 '', then for
+--         each submission: member, its hash, score, sub key, metadata, fingerprint, values of dimensions, ''
 --   Gives { 'stale' } | { 'period', now µs } (no section holds now) | { 'mismatch' } | { number of the section, a result
 --         for each submission } | { 'replayed', label and note of the call, … }; a result is { 'ok', for each ranking:
 --         updated, score, rank, previous score, previous rank } | { 'replayed', label, … } | { 'mismatch' }
---         | { 'closed' } | { 'limited', retry ms } | { 'overflow' }
+--         | { 'closed' } | { 'limited', retry ms } | { 'overflow' } | { 'crowded', dimension }
 local board = redis.call('HMGET', KEYS[1], 'version', 'stamp')
 if board[1] ~= ARGV[1] then return { 'stale' } end
 local head, call_record, next_key = nil, nil, 2
@@ -25,6 +25,7 @@ if not section then return { 'period', string.format('%.0f', now) } end
 local rankings = rankings_from(next_key + section.first, section.count)
 next_key = next_key + ARGV[9]
 local rows_from, shape = next_key, shape_of(ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[10]))
+if ARGV[15] ~= '' then shape.dimensions, shape.described, next_key = dimensions_of(ARGV[15]), KEYS[next_key], next_key + 1 end
 local limit, limit_us, lifetime = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[11]
 local first = math.max(now, tonumber(board[2] or '0') + 1)
 local stamp, results, counted, closed = first, { section.number }, false, section.refused
@@ -37,7 +38,7 @@ for i = 17, #ARGV, 8 do
   if log and not result then result = limited(log, limit, limit_us, now, false) end
   if not result then
     result, changed = submit_row(
-      rankings, ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], shape, stamp)
+      rankings, ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 6], shape, stamp)
     if changed then stamp = stamp + 1 end
     if result[1] == 'ok' then
       counted = true

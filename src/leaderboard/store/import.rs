@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use super::{
-    DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, LeaderboardStore, ORDER, RANKING, STAMP, directory_hash, keys_with,
-    ties_name,
+    DESCRIBE, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, LeaderboardStore, ORDER, RANKING, STAMP, directory_hash,
+    keys_with, ties_name,
 };
 use crate::db::{Effect, Script, Versioned};
 use crate::error::Result;
@@ -15,25 +15,34 @@ use crate::types::ExactTimestamp;
 
 static IMPORT: LazyLock<Script> = LazyLock::new(|| {
     let body = include_str!("../lua/import.lua");
-    Script::new("import", Effect::Store, &[ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, STAMP, RANKING, body])
+    Script::new(
+        "import",
+        Effect::Store,
+        &[ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, DESCRIBE, STAMP, RANKING, body],
+    )
 });
 
 impl LeaderboardStore {
-    /// Sets rows of one ranking in one script call, each with the time that it brings.
+    /// Sets rows of one ranking in one script call, each with the time that it brings. Gives for each the dimension that has
+    /// no room for its value, if so.
     pub(in crate::leaderboard) async fn import(
         &self,
         board: &Board,
         ranking: &RankingKeys,
         rows: &[(Row, Option<ExactTimestamp>)],
-    ) -> Result<Versioned<()>> {
+    ) -> Result<Versioned<Vec<Option<u64>>>> {
+        let described = board.described_key();
+        let mut keys = keys_with(board, ranking);
+        keys.push(&described);
         let mut call = IMPORT
-            .keys(&keys_with(board, ranking))
+            .keys(&keys)
             .arg(board.version.text())
             .arg(self.clock.to_argument())
             .arg(if board.settings.operator == Operator::Best { "1" } else { "0" })
             .arg(ties_name(board.settings.ties))
             .number(board.sub_width as u64)
-            .number(board.settings.max_entries.unwrap_or(0));
+            .number(board.settings.max_entries.unwrap_or(0))
+            .arg(board.dimensions.as_argument());
         for (row, achieved_at) in rows {
             call = call
                 .arg(row.member.as_str())
@@ -41,8 +50,10 @@ impl LeaderboardStore {
                 .arg(row.ranked.to_redis())
                 .arg(&row.sub_key)
                 .arg(achieved_at.map_or(String::new(), |time| time.as_micros().to_string()))
-                .arg(row.metadata.as_ref().map_or("", |metadata| metadata.as_str()));
+                .arg(row.metadata.as_ref().map_or("", |metadata| metadata.as_str()))
+                .arg(board.dimensions.pack(&row.segments));
         }
-        Ok(self.current(call.run(&self.db).await?)?.map(drop))
+        let Versioned::Current(reply) = self.current(call.run(&self.db).await?)? else { return Ok(Versioned::Stale) };
+        Ok(Versioned::Current(reply.texts()?.iter().map(|number| number.parse().ok()).collect()))
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::board::{Board, RankingKeys};
 use super::super::entry::{Distribution, QUANTILES, Ranking, Span};
 use super::super::reply::{self, Reply};
+use super::super::segments::Part;
 use super::super::settings::Order;
 use super::{DISTINCT, DISTRIBUTION, LOOKUP, LeaderboardStore, PAGE, Versioned, keys_with};
 use crate::db::{Script, ScriptCall};
@@ -23,6 +24,7 @@ pub(in crate::leaderboard) struct RawPage {
     pub(in crate::leaderboard) first_rank: u64,
     pub(in crate::leaderboard) elements: Vec<(Vec<u8>, Score)>,
     pub(in crate::leaderboard) metadata: Vec<String>,
+    pub(in crate::leaderboard) parts: Vec<String>,
 }
 
 /// A member found by a look-up.
@@ -32,6 +34,7 @@ pub(in crate::leaderboard) struct Found {
     pub(in crate::leaderboard) element: Vec<u8>,
     pub(in crate::leaderboard) ranked: Score,
     pub(in crate::leaderboard) metadata: String,
+    pub(in crate::leaderboard) parts: String,
 }
 
 /// The answer of a read that may need the distinct ZSET.
@@ -46,6 +49,8 @@ pub(in crate::leaderboard) struct Chosen {
     pub(in crate::leaderboard) ranking: Arc<RankingKeys>,
     /// In µs; where the open one is meant.
     pub(in crate::leaderboard) only_while: Option<(i64, i64)>,
+    /// One value of a segment; the whole by default.
+    pub(in crate::leaderboard) part: Option<Part>,
 }
 
 impl LeaderboardStore {
@@ -83,14 +88,20 @@ impl LeaderboardStore {
         let mut run = reply.list()?;
         let mut elements = Vec::new();
         while !run.is_empty() {
-            elements.push((run.bytes()?, run.score()?));
+            let element = run.bytes()?;
+            elements.push((element, if chosen.part.is_some() { run.sortable_score()? } else { run.score()? }));
         }
-        let mut run = reply.list()?;
-        let mut metadata = Vec::new();
-        while !run.is_empty() {
-            metadata.push(run.text()?);
-        }
-        Ok(Versioned::Current(Read::Answer(RawPage { total, from, asked, asked_rank, first_rank, elements, metadata })))
+        let (metadata, parts) = (reply.list()?.texts()?, reply.list()?.texts()?);
+        Ok(Versioned::Current(Read::Answer(RawPage {
+            total,
+            from,
+            asked,
+            asked_rank,
+            first_rank,
+            elements,
+            metadata,
+            parts,
+        })))
     }
 
     /// Reads the entries of members, `None` for each that has none.
@@ -125,6 +136,7 @@ impl LeaderboardStore {
                     element: row.bytes()?,
                     ranked: row.score()?,
                     metadata: row.text()?,
+                    parts: row.text()?,
                 })
             });
         }
@@ -157,10 +169,11 @@ impl LeaderboardStore {
         buckets: u32,
     ) -> Result<Versioned<Distribution>> {
         let mut call = DISTRIBUTION
-            .keys(&[&board.key, &chosen.ranking.rank])
+            .keys(&keys_with(board, &chosen.ranking))
             .arg(self.asked(board, chosen.only_while))
             .number(buckets.into())
-            .arg(if board.settings.order == Order::Descending { "1" } else { "0" });
+            .arg(if board.settings.order == Order::Descending { "1" } else { "0" })
+            .arg(chosen.part.as_ref().map_or("", Part::as_str));
         for (_, share) in QUANTILES {
             call = call.arg(share);
         }
@@ -178,5 +191,6 @@ impl LeaderboardStore {
             .number(board.width as u64)
             .number(board.sub_width as u64)
             .arg(shown.name())
+            .arg(chosen.part.as_ref().map_or("", Part::as_str))
     }
 }
