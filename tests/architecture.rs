@@ -33,6 +33,7 @@ const KEY_KINDS: &[&str] = &[
     "meta",
     "distinct",
     "hidden",
+    "snapshots",
     "idem",
     "limit",
     "periods",

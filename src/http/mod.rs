@@ -18,6 +18,7 @@ mod queues;
 mod rankings;
 mod schedules;
 mod scores;
+mod snapshots;
 mod transfer;
 mod windows;
 mod work;
@@ -85,6 +86,7 @@ fn routes(service: &mut ServiceConfig) {
         .service(leaderboards::delete_leaderboard)
         .service(leaderboards::list_leaderboards)
         .service(windows::list_periods)
+        .service(snapshots::list_snapshots)
         .service(jobs::enqueue_jobs)
         .service(jobs::get_job)
         .service(jobs::list_jobs)

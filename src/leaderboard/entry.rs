@@ -78,6 +78,8 @@ pub struct Entry {
     pub achieved_exactly: Option<ExactTimestamp>,
     /// What was submitted with the score.
     pub metadata: Option<Metadata>,
+    /// Its ordinal rank at an earlier time, where one was asked for; `Some(None)` where the member had none then.
+    pub previous_rank: Option<Option<u64>>,
 }
 
 /// A run of entries of one ranking.

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::types::{LeaderboardName, Limit, Member, Radius, Score, WindowName};
 
 /// Members looked up in one script call.
-const LOOKUP_CHUNK: usize = 100;
+pub(super) const LOOKUP_CHUNK: usize = 100;
 
 impl Leaderboards {
     /// A run of entries, best first.
@@ -124,7 +124,7 @@ impl Leaderboards {
         .await
     }
 
-    async fn lookup_chunk(
+    pub(super) async fn lookup_chunk(
         &self,
         board: &Board,
         chosen: &Chosen,
@@ -170,7 +170,7 @@ impl Leaderboards {
     }
 
     /// The ranking that a view shows.
-    async fn choose(&self, board: &Board, view: &View) -> Result<Chosen> {
+    pub(super) async fn choose(&self, board: &Board, view: &View) -> Result<Chosen> {
         if view.segment.is_some() {
             return Err(Error::invalid("segment", "this leaderboard has no segments"));
         }

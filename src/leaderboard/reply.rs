@@ -47,6 +47,7 @@ pub(super) fn entry(board: &Board, element: &[u8], ranked: Score, metadata: Opti
         achieved_at: achieved_exactly.map(Timestamp::from),
         achieved_exactly,
         metadata: metadata.filter(|text| !text.is_empty()).and_then(Metadata::from_stored),
+        previous_rank: None,
     })
 }
 

@@ -3,6 +3,7 @@
 mod import;
 mod periods;
 mod reading;
+mod snapshots;
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -11,6 +12,7 @@ use redis::Value;
 
 use self::periods::Going;
 pub(super) use self::reading::{Chosen, Found, RawPage, Read};
+pub(super) use self::snapshots::Kept;
 use super::board::{Board, RankingKeys, Version, board_key, free_key};
 use super::reply::{self, Reply};
 use super::section::Section;

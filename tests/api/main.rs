@@ -16,6 +16,7 @@ mod leaderboards;
 mod leases;
 mod member_rankings;
 mod members;
+mod movement;
 mod openapi;
 mod operations;
 mod periods;
