@@ -50,6 +50,8 @@ macro_rules! view_parameters {
                     period: self.period.clone(),
                     segment: self.segment.clone(),
                     ranking: self.ranking,
+                    at_us: None,
+                    all_digits: false,
                 }
             }
         }

@@ -41,6 +41,10 @@ pub struct View {
     pub segment: Option<String>,
     /// How equal rows share ranks.
     pub ranking: Ranking,
+    /// The time in µs at which totals that decay are shown; now by default, or the end of a period that has ended.
+    pub at_us: Option<i64>,
+    /// Whether totals that decay are given with all the digits that are kept, and not with the true ones alone.
+    pub all_digits: bool,
 }
 
 /// Where a run of entries begins.
@@ -103,6 +107,8 @@ pub struct Page {
     pub entries: Vec<Entry>,
     /// Where the next page begins, if there is one.
     pub next_cursor: Option<String>,
+    /// The time in µs at which totals that decay are shown; none where they do not.
+    pub at_us: Option<i64>,
 }
 
 impl Page {

@@ -3,6 +3,8 @@
 mod board;
 mod calendar;
 mod cursor;
+mod decay;
+mod decaying;
 mod entry;
 mod export;
 mod import;
@@ -25,6 +27,7 @@ mod submit;
 #[doc(hidden)]
 pub mod bench {
     pub use super::cursor::{Position, decode as decode_cursor, encode as encode_cursor};
+    pub use super::decay::Decay;
     pub use super::order_key::{decode as decode_order_key, encode_subscores};
 }
 
@@ -141,7 +144,7 @@ impl Leaderboards {
         match self.store.put(old, &new).await? {
             Versioned::Stale => Ok(None),
             Versioned::Current(Put::Fixed) => Err(Error::Conflict(format!(
-                "leaderboard `{name}` has entries, so its order, operator, ties, subscores and shards cannot change"
+                "leaderboard `{name}` has entries, so its order, operator, ties, subscores, half-life and shards cannot change"
             ))),
             Versioned::Current(Put::Stored { entries, created_ms }) => {
                 if old.is_none() {

@@ -14,6 +14,8 @@ const MAX_WINDOWS: usize = 16;
 const MAX_KEEP: u32 = 1000;
 const DEFAULT_KEEP: u32 = 8;
 const MAX_SUBMISSION_LIMIT: u32 = 1000;
+const MIN_HALF_LIFE_MS: u64 = 1000;
+const MAX_HALF_LIFE_MS: u64 = 10 * 365 * 24 * 3600 * 1000;
 const MAX_SNAPSHOT_TOP: u32 = 5000;
 const MAX_SNAPSHOTS: u32 = 400;
 const MAX_LIMIT_MS: u64 = 30 * 24 * 3600 * 1000;
@@ -217,6 +219,12 @@ pub struct Settings {
     /// none. Absent when not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshots: Option<SnapshotSettings>,
+    /// After how many milliseconds a total is worth half: with the operator `sum`, and without subscores. Every read shows
+    /// the totals as they are then, those of a period that has ended as they were at its end. Fixed once there are entries;
+    /// `null` for totals that stay. Absent when not set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1000, maximum = 315_360_000_000_u64, example = 604_800_000)]
+    pub half_life_ms: Option<u64>,
 }
 
 read_object!(Window, written);
@@ -242,6 +250,7 @@ impl Default for Settings {
             shards: 1,
             rewards: Vec::new(),
             snapshots: None,
+            half_life_ms: None,
         }
     }
 }
@@ -271,6 +280,12 @@ impl Settings {
             check((1..=MAX_SUBMISSION_LIMIT).contains(&limit), "/submission_limit/limit", "must be 1 to 1000");
             check((1..=MAX_LIMIT_MS).contains(&per_ms), "/submission_limit/per_ms", "must be 1 to 2592000000");
         }
+        if let Some(half_life_ms) = self.half_life_ms {
+            let in_range = (MIN_HALF_LIFE_MS..=MAX_HALF_LIFE_MS).contains(&half_life_ms);
+            check(in_range, "/half_life_ms", "must be 1000 to 315360000000");
+            check(self.operator == Operator::Sum, "/half_life_ms", "needs the operator `sum`");
+            check(self.subscores.is_empty(), "/half_life_ms", "does not go together with subscores");
+        }
         if let Some(SnapshotSettings { top, keep }) = self.snapshots {
             check((1..=MAX_SNAPSHOT_TOP).contains(&top), "/snapshots/top", "must be 1 to 5000");
             check((1..=MAX_SNAPSHOTS).contains(&keep), "/snapshots/keep", "must be 1 to 400");
@@ -286,7 +301,10 @@ impl Settings {
     pub(super) fn fixed_part(&self) -> String {
         let columns: Vec<String> =
             self.subscores.iter().map(|column| format!("{}:{:?}", column.name, column.order)).collect();
-        format!("{:?} {:?} {:?} {} [{}]", self.order, self.operator, self.ties, self.shards, columns.join(" "))
+        // As it was before there was one, where there is none.
+        let half_life = self.half_life_ms.map_or(String::new(), |half_life| format!(" {half_life}"));
+        let columns = columns.join(" ");
+        format!("{:?} {:?} {:?} {} [{columns}]{half_life}", self.order, self.operator, self.ties, self.shards)
     }
 
     /// See [`Order::turned`].

@@ -14,6 +14,7 @@ use self::periods::Going;
 pub(super) use self::reading::{Chosen, Found, RawPage, Read};
 pub(super) use self::snapshots::Kept;
 use super::board::{Board, RankingKeys, Version, board_key, free_key};
+use super::decay::Decay;
 use super::reply::{self, Reply};
 use super::section::Section;
 use super::settings::{Operator, Settings, Ties};
@@ -35,6 +36,7 @@ const STAMP: &str = include_str!("lua/_stamp.lua");
 const RECORD: &str = include_str!("lua/_record.lua");
 const RANKING: &str = include_str!("lua/_ranking.lua");
 const READING: &str = include_str!("lua/_reading.lua");
+const DECAY: &str = include_str!("lua/_decay.lua");
 const PERIOD: &str = include_str!("lua/_period.lua");
 const FREEING: &str = include_str!("lua/_free.lua");
 
@@ -65,6 +67,7 @@ script!(
     RANKING,
     PERIOD,
     include_str!("lua/_subscores.lua"),
+    DECAY,
     include_str!("lua/_submission.lua"),
     RECORD,
     include_str!("lua/_guards.lua")
@@ -72,7 +75,7 @@ script!(
 script!(PAGE, "page", Read, ORDER, DIRECTORY, ENTRY, READING, STAMP, RANKING, PERIOD);
 script!(LOOKUP, "lookup", Read, ORDER, DIRECTORY, ENTRY, READING, STAMP, RANKING, PERIOD);
 script!(DISTINCT, "distinct", Store, ORDER);
-script!(DISTRIBUTION, "distribution", Read, STAMP, PERIOD);
+script!(DISTRIBUTION, "distribution", Read, STAMP, PERIOD, DECAY);
 script!(REMOVE, "remove", Free, ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, STAMP, RANKING, PERIOD);
 script!(TRIM, "trim", Free, ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, RANKING);
 
@@ -153,6 +156,17 @@ impl LeaderboardStore {
             Clock::Fixed(_) => {}
         }
         Ok(())
+    }
+
+    /// The Redis server's time in µs.
+    pub(super) async fn server_us(&self) -> Result<i64> {
+        match self.clock {
+            Clock::Server => {}
+            Clock::Fixed(_) => return Ok(self.clock.estimate_us()),
+        }
+        let mut reply = Reply::of(self.db.run(&redis::cmd("TIME"), "time", Effect::Read).await?)?;
+        let (seconds, micros) = (reply.integer()?, reply.integer()?);
+        Ok(seconds.saturating_mul(1_000_000).saturating_add(micros))
     }
 
     /// The section of now, as far as it is known here.
@@ -337,7 +351,7 @@ impl LeaderboardStore {
             .arg(record.map_or(&[][..], |record| record.fingerprint.as_bytes()))
             .arg(section_lines(board, sections, rows))
             .arg(record.map_or("", |record| &record.note))
-            .arg("")
+            .arg(board.decay().map_or(String::new(), Decay::to_argument))
             .arg("");
         for row in rows {
             call = call

@@ -3,6 +3,7 @@
 #![expect(clippy::panic, reason = "a test fails by a panic")]
 
 mod batch;
+mod decay;
 mod delays;
 mod dequeue;
 mod enqueue;
