@@ -22,7 +22,7 @@ view_parameters! {
     MemberParameters {
         /// Adds `previous_rank` to each entry: the rank in this other period of the window, or in the latest snapshot
         /// that was taken by this time (RFC 3339).
-        #[param(nullable = false, example = "2026-11-23T00:00:00.000Z")]
+        #[param(nullable = false)]
         since: Option<String>,
     }
 }
@@ -74,7 +74,7 @@ view_parameters! {
     AroundMemberParameters {
         /// Adds `previous_rank` to each entry: the rank in this other period of the window, or in the latest snapshot
         /// that was taken by this time (RFC 3339).
-        #[param(nullable = false, example = "2026-11-23T00:00:00.000Z")]
+        #[param(nullable = false)]
         since: Option<String>,
         /// How many entries to give on each side.
         #[serde(default)]

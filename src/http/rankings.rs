@@ -157,7 +157,7 @@ view_parameters! {
         cursor: Option<String>,
         /// Adds `previous_rank` to each entry: the rank in this other period of the window, or in the latest snapshot
         /// that was taken by this time (RFC 3339).
-        #[param(nullable = false, example = "2026-11-23T00:00:00.000Z")]
+        #[param(nullable = false)]
         since: Option<String>,
     }
 }
@@ -203,7 +203,7 @@ view_parameters! {
         score: f64,
         /// Adds `previous_rank` to each entry: the rank in this other period of the window, or in the latest snapshot
         /// that was taken by this time (RFC 3339).
-        #[param(nullable = false, example = "2026-11-23T00:00:00.000Z")]
+        #[param(nullable = false)]
         since: Option<String>,
         /// How many entries to give on each side.
         #[serde(default)]

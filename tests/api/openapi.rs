@@ -271,6 +271,7 @@ async fn every_example_works_as_it_stands() {
         "lookup_members",
         "get_distribution",
         "list_periods",
+        "list_snapshots",
         "export_leaderboard",
         "import_leaderboard",
         "delete_member",
