@@ -264,6 +264,50 @@ async fn by_the_servers_clock_totals_fall_while_nobody_writes() {
     assert!(first == 100.0 && one < first && other < one && other > 1.0, "{first} {one} {other}");
 }
 
+/// Numbers that look random, the same in each run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % below
+    }
+}
+
+#[tokio::test]
+async fn totals_are_those_of_plain_sums_that_are_halved() {
+    const MEMBERS: usize = 8;
+    for (seed, half_life_ms) in [(1, 60_000), (2, DAY_MS)] {
+        let app = app_with(json!({"operator": "sum", "half_life_ms": half_life_ms})).await;
+        let mut numbers = Numbers(seed);
+        // The total of each member, as it is now.
+        let mut totals: [Option<f64>; MEMBERS] = [None; MEMBERS];
+        for _ in 0..150 {
+            let elapsed_ms = numbers.next(half_life_ms / 2);
+            app.advance(Duration::from_millis(elapsed_ms));
+            let left = (-(elapsed_ms as f64) / half_life_ms as f64).exp2();
+            totals.iter_mut().flatten().for_each(|total| *total *= left);
+            let member = numbers.next(MEMBERS as u64) as usize;
+            let points = (numbers.next(2001) as f64 - 800.0) / 8.0;
+            let answer = app.submit("hot", &format!("m{member}"), points).await;
+            let total = totals[member].unwrap_or(0.0) + points;
+            totals[member] = Some(total);
+            let shown = answer["score"].as_f64().expect("a score");
+            assert!((shown - total).abs() < 1e-8, "{shown} is not {total}");
+            let better = totals.iter().flatten().filter(|other| **other > total).count();
+            assert_eq!(answer["rank"], better + 1);
+        }
+        let mut expected: Vec<(String, f64)> =
+            (0..).zip(totals).filter_map(|(member, total)| Some((format!("m{member}"), total?))).collect();
+        expected.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        let shown = scores(&app.rankings("hot", "").await.is(200));
+        assert_eq!(shown.len(), expected.len());
+        for ((member, shown), (expected, total)) in shown.iter().zip(&expected) {
+            assert!(member == expected && (shown - total).abs() < 1e-8, "{member} {shown}, {expected} {total}");
+        }
+    }
+}
+
 /// What `_decay.lua` keeps and shows of totals, against what Rust does.
 #[tokio::test]
 async fn lua_and_rust_agree() {
@@ -276,11 +320,8 @@ async fn lua_and_rust_agree() {
     let redis = OwnRedis::spawn().await;
     let mut connection = redis.connect().expect("it runs");
     let script = redis::Script::new(&code);
-    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = |below: u64| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (random >> 11) % below
-    };
+    let mut numbers = Numbers(3);
+    let mut next = |below: u64| (numbers.next(1 << 31) << 31 | numbers.next(1 << 31)) % below;
     for half_life_ms in [1000, 3_600_000, DAY_MS, 365 * DAY_MS, 3650 * DAY_MS] {
         let settings = Settings { operator: Operator::Sum, half_life_ms: Some(half_life_ms), ..Settings::default() };
         let decay = Decay::of(&settings, Timestamp::from_millis(CREATED_MS)).expect("it decays");
