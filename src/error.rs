@@ -65,6 +65,18 @@ pub enum Error {
         /// The period asked for.
         period: String,
     },
+    /// No snapshot of a period is kept from then or before.
+    #[error(
+        "`{since}` is no other period of window `{window}`, and no snapshot of period `{period}` is kept from then or before"
+    )]
+    NoSnapshot {
+        /// The window asked.
+        window: String,
+        /// The period shown.
+        period: String,
+        /// What was asked for.
+        since: String,
+    },
     /// There is no such queue.
     #[error("there is no queue `{0}`")]
     NoQueue(QueueName),
@@ -172,6 +184,7 @@ impl Error {
             | Self::NoMember { .. }
             | Self::NoWindow { .. }
             | Self::NoPeriod { .. }
+            | Self::NoSnapshot { .. }
             | Self::NoQueue(_)
             | Self::NoJob { .. }
             | Self::NoSchedule { .. }
@@ -299,7 +312,7 @@ impl ErrorCode {
                 "not-found",
                 "There is no such thing",
                 false,
-                "No leaderboard, member, window, period, queue, job or schedule of that name exists, or no operation has that \
+                "No leaderboard, member, window, period, snapshot, queue, job or schedule of that name exists, or no operation has that \
                  path.",
             ),
             Self::MethodNotAllowed => (

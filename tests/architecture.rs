@@ -36,6 +36,7 @@ const KEY_KINDS: &[&str] = &[
     "segments",
     "values",
     "described",
+    "snapshots",
     "idem",
     "limit",
     "periods",

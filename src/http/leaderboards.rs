@@ -60,8 +60,8 @@ pub struct LeaderboardsView {
 
 /// Creates a leaderboard, or replaces its settings.
 ///
-/// What is left out has its default. Once there are entries, `order`, `operator`, `ties`, `subscores` and `shards` are
-/// fixed (409); a lower `max_entries` removes the worst entries at once.
+/// What is left out has its default. Once there are entries, `order`, `operator`, `ties`, `subscores`,
+/// `half_life_ms` and `shards` are fixed (409); a lower `max_entries` removes the worst entries at once.
 #[utoipa::path(
     tag = "leaderboards",
     security(("token" = ["leaderboards:admin"])),

@@ -19,7 +19,12 @@ const MAX_LOOKUP: usize = 1000;
 
 view_parameters! {
     /// Which ranking to read.
-    MemberParameters {}
+    MemberParameters {
+        /// Adds `previous_rank` to each entry: the rank in this other period of the window, or in the latest snapshot
+        /// that was taken by this time (RFC 3339).
+        #[param(nullable = false)]
+        since: Option<String>,
+    }
 }
 
 /// A member's entry, and where it stands.
@@ -54,7 +59,9 @@ pub async fn get_member(
     parameters: Query<MemberParameters>,
     leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
-    let mut page = leaderboards.member(&at.leaderboard, &at.member, &parameters.0.view()).await?;
+    let view = parameters.0.view();
+    let mut page = leaderboards.member(&at.leaderboard, &at.member, &view).await?;
+    leaderboards.note_movement(&at.leaderboard, &view, parameters.0.since.as_deref(), &mut page).await?;
     let entry = page.entries.pop().ok_or_else(|| Error::Internal("a member's entry was not given".to_owned()))?;
     // Dense ranks do not count entries, places do.
     let place = if parameters.0.ranking == Ranking::Dense { page.asked + 1 } else { entry.rank };
@@ -65,6 +72,10 @@ pub async fn get_member(
 view_parameters! {
     /// How much to read.
     AroundMemberParameters {
+        /// Adds `previous_rank` to each entry: the rank in this other period of the window, or in the latest snapshot
+        /// that was taken by this time (RFC 3339).
+        #[param(nullable = false)]
+        since: Option<String>,
         /// How many entries to give on each side.
         #[serde(default)]
         #[param(value_type = Option<u32>, minimum = 0, maximum = 100, default = 5, nullable = false)]
@@ -118,8 +129,9 @@ pub async fn get_around_member(
 ) -> Result<HttpResponse, Problem> {
     let radius = parameters.0.radius.get();
     // The entry above is needed even where none is shown.
-    let read = leaderboards.around_member(&at.leaderboard, &at.member, &parameters.0.view(), radius.max(1)).await;
-    let mut page = read?;
+    let view = parameters.0.view();
+    let mut page = leaderboards.around_member(&at.leaderboard, &at.member, &view, radius.max(1)).await?;
+    leaderboards.note_movement(&at.leaderboard, &view, parameters.0.since.as_deref(), &mut page).await?;
     let own = usize::try_from(page.asked - page.from).unwrap_or(usize::MAX);
     let next = own.checked_sub(1).and_then(|above| {
         let (above, own) = (page.entries.get(above)?, page.entries.get(own)?);
@@ -192,7 +204,9 @@ pub async fn lookup_members(
     if members.len() > MAX_LOOKUP {
         return Err(Error::invalid("/members", format!("must be at most {MAX_LOOKUP} members")).into());
     }
-    let found = leaderboards.lookup(&at.leaderboard, &members, &parameters.0.view()).await?;
+    let view = parameters.0.view();
+    let mut found = leaderboards.lookup(&at.leaderboard, &members, &view).await?;
+    leaderboards.note_movement_of(&at.leaderboard, &view, parameters.0.since.as_deref(), &mut found.entries).await?;
     let entries = found.entries.into_iter().map(|entry| EntryView::new(entry, &found.columns));
     let view = LookupView {
         entries: entries.zip(1..).map(|(entry, place)| PlacedEntryView { entry, place }).collect(),

@@ -19,6 +19,7 @@ mod rankings;
 mod schedules;
 mod scores;
 mod segments;
+mod snapshots;
 mod transfer;
 mod windows;
 mod work;
@@ -87,6 +88,7 @@ fn routes(service: &mut ServiceConfig) {
         .service(leaderboards::delete_leaderboard)
         .service(leaderboards::list_leaderboards)
         .service(windows::list_periods)
+        .service(snapshots::list_snapshots)
         .service(jobs::enqueue_jobs)
         .service(jobs::get_job)
         .service(jobs::list_jobs)

@@ -51,6 +51,8 @@ macro_rules! view_parameters {
                     period: self.period.clone(),
                     segment: self.segment.clone(),
                     ranking: self.ranking,
+                    at_us: None,
+                    all_digits: false,
                 }
             }
         }
@@ -87,6 +89,10 @@ pub struct EntryView {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(example = json!({"country": "KR"}))]
     pub(super) segments: BTreeMap<String, String>,
+    /// With `since`: the ordinal rank then; `null` where the member had none, or stood below what the snapshot holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>, minimum = 1, example = 3)]
+    pub(super) previous_rank: Option<Option<u64>>,
 }
 
 impl EntryView {
@@ -99,6 +105,7 @@ impl EntryView {
             achieved_at: entry.achieved_at,
             metadata: entry.metadata,
             segments: entry.segments,
+            previous_rank: entry.previous_rank,
         }
     }
 }
@@ -154,6 +161,10 @@ view_parameters! {
         /// nor skipped.
         #[param(nullable = false)]
         cursor: Option<String>,
+        /// Adds `previous_rank` to each entry: the rank in this other period of the window, or in the latest snapshot
+        /// that was taken by this time (RFC 3339).
+        #[param(nullable = false)]
+        since: Option<String>,
     }
 }
 
@@ -185,7 +196,8 @@ pub async fn get_rankings(
         (offset, None) => Start::Offset(offset.unwrap_or(0)),
         (None, Some(cursor)) => Start::Cursor(cursor),
     };
-    let page = leaderboards.rankings(&at.leaderboard, &view, &start, parameters.limit).await?;
+    let mut page = leaderboards.rankings(&at.leaderboard, &view, &start, parameters.limit).await?;
+    leaderboards.note_movement(&at.leaderboard, &view, parameters.since.as_deref(), &mut page).await?;
     tagged(&request, &RankingsView::new(at.leaderboard, page))
 }
 
@@ -195,6 +207,10 @@ view_parameters! {
         /// The score.
         #[param(value_type = f64, example = 1400)]
         score: f64,
+        /// Adds `previous_rank` to each entry: the rank in this other period of the window, or in the latest snapshot
+        /// that was taken by this time (RFC 3339).
+        #[param(nullable = false)]
+        since: Option<String>,
         /// How many entries to give on each side.
         #[serde(default)]
         #[param(value_type = Option<u32>, minimum = 0, maximum = 100, default = 5, nullable = false)]
@@ -238,7 +254,8 @@ pub async fn get_around_score(
 ) -> Result<HttpResponse, Problem> {
     let view = parameters.0.view();
     let score = Score::new(parameters.0.score).ok_or_else(|| Error::invalid("score", "must be a finite number"))?;
-    let page = leaderboards.around_score(&at.leaderboard, score, &view, parameters.0.radius).await?;
+    let mut page = leaderboards.around_score(&at.leaderboard, score, &view, parameters.0.radius).await?;
+    leaderboards.note_movement(&at.leaderboard, &view, parameters.0.since.as_deref(), &mut page).await?;
     let view = AroundScoreView {
         rank: page.asked_rank,
         total: page.total,

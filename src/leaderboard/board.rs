@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::decay::Decay;
 use super::order_key;
 pub(super) use super::section::RankingKeys;
 use super::section::{Sections, TAG};
@@ -112,6 +113,11 @@ impl Board {
             created_at,
             version,
         })
+    }
+
+    /// How its totals decay, if they do.
+    pub(super) fn decay(&self) -> Option<Decay> {
+        Decay::of(&self.settings, self.created_at)
     }
 
     /// Whether both are the same leaderboard with the same settings.

@@ -43,6 +43,10 @@ pub struct View {
     pub segment: Option<String>,
     /// How equal rows share ranks.
     pub ranking: Ranking,
+    /// The time in µs at which totals that decay are shown; now by default, or the end of a period that has ended.
+    pub at_us: Option<i64>,
+    /// Whether totals that decay are given with all the digits that are kept, and not with the true ones alone.
+    pub all_digits: bool,
 }
 
 /// Where a run of entries begins.
@@ -82,6 +86,8 @@ pub struct Entry {
     pub metadata: Option<Metadata>,
     /// What describes the member, by dimension.
     pub segments: BTreeMap<String, String>,
+    /// Its ordinal rank at an earlier time, where one was asked for; `Some(None)` where the member had none then.
+    pub previous_rank: Option<Option<u64>>,
 }
 
 /// A run of entries of one ranking.
@@ -107,6 +113,8 @@ pub struct Page {
     pub entries: Vec<Entry>,
     /// Where the next page begins, if there is one.
     pub next_cursor: Option<String>,
+    /// The time in µs at which totals that decay are shown; none where they do not.
+    pub at_us: Option<i64>,
 }
 
 impl Page {

@@ -23,6 +23,8 @@ pub struct Export {
 impl Leaderboards {
     /// Begins to read a ranking from its best entry to its last.
     pub fn export(&self, name: LeaderboardName, view: View) -> Export {
+        // An import sorts by what it reads.
+        let view = View { all_digits: true, ..view };
         Export { leaderboards: self.clone(), name, view, next: Some(Start::Offset(0)) }
     }
 }
@@ -41,6 +43,8 @@ impl Export {
         // A reset must not turn the rest into another period's.
         self.view.window = Some(page.window.clone());
         self.view.period = Some(page.period.clone());
+        // All totals are of one time, so that those who decay at the same pace keep their distance.
+        self.view.at_us = page.at_us;
         self.next = page.next_cursor.clone().map(Start::Cursor);
         Ok(Some(page))
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::board::{Board, RankingKeys};
+use super::decay::Decay;
 use super::settings::{Operator, Settings, Ties};
 use super::store::Versioned;
 use super::submission::{Row, Submission};
@@ -33,6 +34,8 @@ pub struct Import {
     window: Option<WindowName>,
     epoch: String,
     last: Option<Last>,
+    /// The time in µs that totals which decay are of: one for all rows, or those set later would be worth more.
+    at_us: Option<i64>,
 }
 
 /// The row before, which decides the order of those that equal it.
@@ -55,7 +58,7 @@ impl Leaderboards {
             match self.import_into(&board, window.as_ref()) {
                 Ok(_) => {
                     let (name, epoch) = (name.clone(), board.version.epoch.clone());
-                    return Ok(Import { leaderboards: self.clone(), name, window, epoch, last: None });
+                    return Ok(Import { leaderboards: self.clone(), name, window, epoch, last: None, at_us: None });
                 }
                 Err(error) if self.is_overtaken(&board, &error).await? => {}
                 Err(error) => return Err(error),
@@ -92,10 +95,14 @@ impl Import {
                 Err(error) => return Err(error),
             };
             let rules = rules(&board.settings);
+            let decay = self.decay_of(&board).await?;
             let mut last = self.last.clone();
             let (mut good, mut results) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
             for row in rows {
-                results.push(row.submission.to_row(&rules, "import").map(|stored| {
+                results.push(row.submission.to_row(&rules, "import").map(|mut stored| {
+                    if let Some((decay, at_us)) = decay {
+                        stored.ranked = decay.kept(stored.ranked, at_us);
+                    }
                     let achieved_at = row.achieved_at.map(|given| in_order(&stored, given, rules.ties, &mut last));
                     good.push((stored, achieved_at));
                 }));
@@ -124,6 +131,18 @@ impl Import {
             }
         }
         Err(changing(&self.name))
+    }
+}
+
+impl Import {
+    /// How totals decay, and the time that all rows are of.
+    async fn decay_of(&mut self, board: &Board) -> Result<Option<(Decay, i64)>> {
+        let Some(decay) = board.decay() else { return Ok(None) };
+        let at_us = match self.at_us {
+            Some(at_us) => at_us,
+            None => *self.at_us.insert(self.leaderboards.store.server_us().await?),
+        };
+        Ok(Some((decay, at_us)))
     }
 }
 

@@ -3,11 +3,14 @@
 mod board;
 mod calendar;
 mod cursor;
+mod decay;
+mod decaying;
 mod entry;
 mod export;
 mod import;
 mod member_rankings;
 mod merge;
+mod movement;
 mod order_key;
 mod period;
 mod reads;
@@ -17,6 +20,7 @@ mod section;
 mod segment_values;
 mod segments;
 mod settings;
+mod snapshots;
 mod store;
 mod submission;
 mod submit;
@@ -25,6 +29,7 @@ mod submit;
 #[doc(hidden)]
 pub mod bench {
     pub use super::cursor::{Position, decode as decode_cursor, encode as encode_cursor};
+    pub use super::decay::Decay;
     pub use super::order_key::{decode as decode_order_key, encode_subscores};
 }
 
@@ -41,7 +46,8 @@ pub use self::member_rankings::MemberRankings;
 pub use self::period::{Period, PeriodStart, PeriodState};
 pub use self::roll::Roll;
 pub use self::segment_values::SegmentValues;
-pub use self::settings::{Operator, Order, Settings, SubmissionLimit, Subscore, Ties, Window};
+pub use self::settings::{Operator, Order, Settings, SnapshotSettings, SubmissionLimit, Subscore, Ties, Window};
+pub use self::snapshots::{Snapshot, TakeSnapshots};
 pub use self::submission::{Fingerprint, OPEN_PERIOD, Standing, Submission, WantedRanks, WindowStanding};
 
 use self::board::RankingKeys;
@@ -141,7 +147,7 @@ impl Leaderboards {
         match self.store.put(old, &new).await? {
             Versioned::Stale => Ok(None),
             Versioned::Current(Put::Fixed) => Err(Error::Conflict(format!(
-                "leaderboard `{name}` has entries, so its order, operator, ties, subscores and shards cannot change"
+                "leaderboard `{name}` has entries, so its order, operator, ties, subscores, half-life and shards cannot change"
             ))),
             Versioned::Current(Put::Stored { entries, created_ms }) => {
                 if old.is_none() {

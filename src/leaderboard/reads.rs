@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::board::{Board, RankingKeys};
 use super::calendar::Span as PeriodSpan;
 use super::cursor::{self, Position};
+use super::decaying::show_decayed;
 use super::entry::{Distribution, Entry, Lookup, Page, Ranking, Span, Start, View};
 use super::settings::Ties;
 use super::store::{Chosen, Found, RawPage, Read, Versioned};
@@ -14,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::types::{LeaderboardName, Limit, Member, Radius, Score, WindowName};
 
 /// Members looked up in one script call.
-const LOOKUP_CHUNK: usize = 100;
+pub(super) const LOOKUP_CHUNK: usize = 100;
 
 impl Leaderboards {
     /// A run of entries, best first.
@@ -33,7 +34,7 @@ impl Leaderboards {
                     Span::After { ranked, element, limit }
                 }
             };
-            self.page(board, &chosen, view.ranking, &span).await?.present(|| no_entry(name))
+            self.page(board, &chosen, view, &span).await?.present(|| no_entry(name))
         })
         .await
     }
@@ -62,7 +63,7 @@ impl Leaderboards {
         self.on_current(name, async |board| {
             let span = Span::Member { member: member.clone(), radius };
             let absent = || Error::NoMember { leaderboard: name.clone(), member: member.clone() };
-            self.page(board, &self.choose(board, view).await?, view.ranking, &span).await?.present(absent)
+            self.page(board, &self.choose(board, view).await?, view, &span).await?.present(absent)
         })
         .await
     }
@@ -80,12 +81,16 @@ impl Leaderboards {
         radius: Radius,
     ) -> Result<Page> {
         self.on_current(name, async |board| {
+            let chosen = self.choose(board, view).await?;
+            let time = self.decay_time(board, &chosen, view).await?;
+            let kept = time.map_or(score, |(decay, at_us)| decay.kept(score, at_us));
             let span = Span::Score {
-                ranked: board.settings.turned(score),
+                ranked: board.settings.turned(kept),
                 ahead_of_equals: board.settings.ties == Ties::Latest,
                 radius,
             };
-            self.page(board, &self.choose(board, view).await?, view.ranking, &span).await?.present(|| no_entry(name))
+            let view = View { at_us: time.map(|(_, at_us)| at_us), ..view.clone() };
+            self.page(board, &chosen, &view, &span).await?.present(|| no_entry(name))
         })
         .await
     }
@@ -123,12 +128,15 @@ impl Leaderboards {
                     })
                 })
                 .collect();
-            Ok(Versioned::Current(Lookup { columns: columns(board), entries: entries?, missing }))
+            let mut entries = entries?;
+            let time = self.decay_time(board, &chosen, view).await?;
+            show_decayed(time, view, &mut entries);
+            Ok(Versioned::Current(Lookup { columns: columns(board), entries, missing }))
         })
         .await
     }
 
-    async fn lookup_chunk(
+    pub(super) async fn lookup_chunk(
         &self,
         board: &Board,
         chosen: &Chosen,
@@ -155,7 +163,8 @@ impl Leaderboards {
     pub async fn distribution(&self, name: &LeaderboardName, view: &View, buckets: u32) -> Result<Distribution> {
         self.on_current(name, async |board| {
             let chosen = self.choose(board, view).await?;
-            self.store.distribution(board, &chosen, buckets).await
+            let time = self.decay_time(board, &chosen, view).await?;
+            self.store.distribution(board, &chosen, buckets, time).await
         })
         .await
     }
@@ -193,22 +202,21 @@ impl Leaderboards {
         Ok(the_open_one(part))
     }
 
-    async fn page(
-        &self,
-        board: &Board,
-        chosen: &Chosen,
-        shown: Ranking,
-        span: &Span,
-    ) -> Result<Versioned<Option<Page>>> {
+    async fn page(&self, board: &Board, chosen: &Chosen, view: &View, span: &Span) -> Result<Versioned<Option<Page>>> {
         for _ in 0..MOST_TRIES {
-            match self.store.page(board, chosen, shown, span).await? {
+            match self.store.page(board, chosen, view.ranking, span).await? {
                 Versioned::Stale => return Ok(Versioned::Stale),
                 Versioned::Current(Read::Absent) => return Ok(Versioned::Current(None)),
                 Versioned::Current(Read::Undistinct) => {
                     self.store.build_distinct(board, &chosen.ranking).await?;
                 }
                 Versioned::Current(Read::Answer(raw)) => {
-                    return Ok(Versioned::Current(Some(to_page(board, chosen, shown, raw)?)));
+                    let mut page = to_page(board, chosen, view.ranking, raw)?;
+                    // After the read: what was submitted before it is then never shown from a time before.
+                    let time = self.decay_time(board, chosen, view).await?;
+                    show_decayed(time, view, &mut page.entries);
+                    page.at_us = time.map(|(_, at_us)| at_us);
+                    return Ok(Versioned::Current(Some(page)));
                 }
             }
         }
@@ -268,5 +276,6 @@ fn to_page(board: &Board, chosen: &Chosen, shown: Ranking, raw: RawPage) -> Resu
         from: raw.from,
         entries,
         next_cursor: last.filter(|_| more).map(|position| cursor::encode(&context, &position)),
+        at_us: None,
     })
 }

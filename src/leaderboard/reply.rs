@@ -74,6 +74,7 @@ pub(super) fn entry(
         achieved_exactly,
         segments: parts.map_or_else(BTreeMap::new, |parts| board.dimensions.unpack(parts)),
         metadata: metadata.filter(|text| !text.is_empty()).and_then(Metadata::from_stored),
+        previous_rank: None,
     })
 }
 

@@ -16,6 +16,8 @@ pub(super) const TAG: &str = "lb";
 const MARGIN_US: i64 = 2_000_000;
 /// Keys of a ranking.
 pub(super) const RANKING_KEYS: usize = 7;
+/// Keys that are freed with a ranking: those, and its snapshots.
+pub(super) const FREED_KEYS: usize = RANKING_KEYS + 1;
 /// Sections kept at hand: the one of now, and its neighbours around a reset.
 const AT_HAND: usize = 4;
 
@@ -36,10 +38,12 @@ pub(super) struct RankingKeys {
     pub(super) segments: String,
     /// What describes the members of its entries.
     pub(super) values: String,
+    /// Who stood where at a time; no script that submits needs it.
+    pub(super) snapshots: String,
 }
 
 impl RankingKeys {
-    /// All keys, in the order of `_ranking.lua`.
+    /// The keys that scripts take together, in the order of `_ranking.lua`.
     pub(super) fn all(&self) -> [&str; RANKING_KEYS] {
         [&self.rank, &self.ids, &self.meta, &self.distinct, &self.hidden, &self.segments, &self.values]
     }
@@ -161,6 +165,7 @@ impl Sections {
             hidden: key_of("hidden"),
             segments: key_of("segments"),
             values: key_of("values"),
+            snapshots: key_of("snapshots"),
         }
     }
 
@@ -199,7 +204,7 @@ fn ranking_key(keyspace: &Keyspace, name: &LeaderboardName, kind: &str, of: &str
 }
 
 /// All keys of a ranking, by its `EPOCH:WINDOW:PERIOD`.
-pub(super) fn ranking_keys(keyspace: &Keyspace, name: &LeaderboardName, of: &str) -> [String; RANKING_KEYS] {
-    ["rank", "ids", "meta", "distinct", "hidden", "segments", "values"]
+pub(super) fn ranking_keys(keyspace: &Keyspace, name: &LeaderboardName, of: &str) -> [String; FREED_KEYS] {
+    ["rank", "ids", "meta", "distinct", "hidden", "segments", "values", "snapshots"]
         .map(|kind| ranking_key(keyspace, name, kind, of))
 }

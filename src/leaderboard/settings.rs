@@ -15,6 +15,10 @@ const MAX_WINDOWS: usize = 16;
 const MAX_KEEP: u32 = 1000;
 const DEFAULT_KEEP: u32 = 8;
 const MAX_SUBMISSION_LIMIT: u32 = 1000;
+const MIN_HALF_LIFE_MS: u64 = 1000;
+const MAX_HALF_LIFE_MS: u64 = 10 * 365 * 24 * 3600 * 1000;
+const MAX_SNAPSHOT_TOP: u32 = 5000;
+const MAX_SNAPSHOTS: u32 = 400;
 const MAX_LIMIT_MS: u64 = 30 * 24 * 3600 * 1000;
 
 /// Which scores are better.
@@ -152,6 +156,29 @@ pub struct SubmissionLimit {
     pub per_ms: u64,
 }
 
+/// What is kept once a day of each open ranking, for `since` of its reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(remote = "Self", deny_unknown_fields)]
+#[schema(as = SnapshotSettings)]
+pub struct SnapshotSettings {
+    /// How many of the best entries a snapshot holds.
+    #[serde(default = "default_top")]
+    #[schema(minimum = 1, maximum = 5000, default = 1000, example = 1000)]
+    pub top: u32,
+    /// How many snapshots of a ranking are kept: the latest ones.
+    #[serde(default = "default_snapshots")]
+    #[schema(minimum = 1, maximum = 400, default = 30, example = 30)]
+    pub keep: u32,
+}
+
+fn default_top() -> u32 {
+    1000
+}
+
+fn default_snapshots() -> u32 {
+    30
+}
+
 /// The settings of a leaderboard. What is left out has its default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(remote = "Self", deny_unknown_fields, default)]
@@ -190,11 +217,22 @@ pub struct Settings {
     /// What the best of a closed period get. Not offered by this version: must be empty.
     #[schema(value_type = Vec<Object>, max_items = 0)]
     pub rewards: Vec<serde_json::Value>,
+    /// The snapshots taken of each open ranking, once a day at 00:00 UTC, which `since` of its reads compares with; `null` for
+    /// none. Absent when not set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshots: Option<SnapshotSettings>,
+    /// After how many milliseconds a total is worth half: with the operator `sum`, and without subscores. Every read shows
+    /// the totals as they are then, those of a period that has ended as they were at its end. Fixed once there are entries;
+    /// `null` for totals that stay. Absent when not set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1000, maximum = 315_360_000_000_u64, example = 604_800_000)]
+    pub half_life_ms: Option<u64>,
 }
 
 read_object!(Window, written);
 read_object!(Subscore, written);
 read_object!(SubmissionLimit, written);
+read_object!(SnapshotSettings, written);
 read_object!(Settings, written);
 
 impl Default for Settings {
@@ -213,6 +251,8 @@ impl Default for Settings {
             max_entries: None,
             shards: 1,
             rewards: Vec::new(),
+            snapshots: None,
+            half_life_ms: None,
         }
     }
 }
@@ -241,6 +281,16 @@ impl Settings {
             check((1..=MAX_SUBMISSION_LIMIT).contains(&limit), "/submission_limit/limit", "must be 1 to 1000");
             check((1..=MAX_LIMIT_MS).contains(&per_ms), "/submission_limit/per_ms", "must be 1 to 2592000000");
         }
+        if let Some(half_life_ms) = self.half_life_ms {
+            let in_range = (MIN_HALF_LIFE_MS..=MAX_HALF_LIFE_MS).contains(&half_life_ms);
+            check(in_range, "/half_life_ms", "must be 1000 to 315360000000");
+            check(self.operator == Operator::Sum, "/half_life_ms", "needs the operator `sum`");
+            check(self.subscores.is_empty(), "/half_life_ms", "does not go together with subscores");
+        }
+        if let Some(SnapshotSettings { top, keep }) = self.snapshots {
+            check((1..=MAX_SNAPSHOT_TOP).contains(&top), "/snapshots/top", "must be 1 to 5000");
+            check((1..=MAX_SNAPSHOTS).contains(&keep), "/snapshots/keep", "must be 1 to 400");
+        }
         faults.extend(segments::faults(&self.segments));
         // Their number is bounded first: each is work.
         for (number, window) in self.windows.iter().enumerate().take(MAX_WINDOWS) {
@@ -253,7 +303,10 @@ impl Settings {
     pub(super) fn fixed_part(&self) -> String {
         let columns: Vec<String> =
             self.subscores.iter().map(|column| format!("{}:{:?}", column.name, column.order)).collect();
-        format!("{:?} {:?} {:?} {} [{}]", self.order, self.operator, self.ties, self.shards, columns.join(" "))
+        // As it was before there was one, where there is none.
+        let half_life = self.half_life_ms.map_or(String::new(), |half_life| format!(" {half_life}"));
+        let columns = columns.join(" ");
+        format!("{:?} {:?} {:?} {} [{columns}]{half_life}", self.order, self.operator, self.ties, self.shards)
     }
 
     /// See [`Order::turned`].

@@ -4,6 +4,7 @@ mod import;
 mod periods;
 mod reading;
 mod segments;
+mod snapshots;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -13,7 +14,9 @@ use redis::Value;
 
 use self::periods::Going;
 pub(super) use self::reading::{Chosen, Found, RawPage, Read};
+pub(super) use self::snapshots::Kept;
 use super::board::{Board, RankingKeys, Version, board_key, free_key};
+use super::decay::Decay;
 use super::reply::{self, Reply};
 use super::section::Section;
 use super::settings::{Operator, Settings, Ties};
@@ -37,6 +40,7 @@ const RECORD: &str = include_str!("lua/_record.lua");
 const RANKING: &str = include_str!("lua/_ranking.lua");
 const READING: &str = include_str!("lua/_reading.lua");
 const SHARED_RANK: &str = include_str!("lua/_shared_rank.lua");
+const DECAY: &str = include_str!("lua/_decay.lua");
 const PERIOD: &str = include_str!("lua/_period.lua");
 const FREEING: &str = include_str!("lua/_free.lua");
 
@@ -68,6 +72,7 @@ script!(
     RANKING,
     PERIOD,
     include_str!("lua/_subscores.lua"),
+    DECAY,
     include_str!("lua/_submission.lua"),
     RECORD,
     include_str!("lua/_guards.lua")
@@ -75,7 +80,7 @@ script!(
 script!(PAGE, "page", Read, ORDER, DIRECTORY, ENTRY, READING, SHARED_RANK, STAMP, RANKING, PERIOD);
 script!(LOOKUP, "lookup", Read, ORDER, DIRECTORY, ENTRY, READING, SHARED_RANK, STAMP, RANKING, PERIOD);
 script!(DISTINCT, "distinct", Store, ORDER);
-script!(DISTRIBUTION, "distribution", Read, ORDER, READING, STAMP, RANKING, PERIOD);
+script!(DISTRIBUTION, "distribution", Read, ORDER, READING, STAMP, RANKING, PERIOD, DECAY);
 script!(REMOVE, "remove", Free, ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, STAMP, RANKING, PERIOD);
 script!(TRIM, "trim", Free, ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, RANKING);
 
@@ -160,6 +165,17 @@ impl LeaderboardStore {
             Clock::Fixed(_) => {}
         }
         Ok(())
+    }
+
+    /// The Redis server's time in µs.
+    pub(super) async fn server_us(&self) -> Result<i64> {
+        match self.clock {
+            Clock::Server => {}
+            Clock::Fixed(_) => return Ok(self.clock.estimate_us()),
+        }
+        let mut reply = Reply::of(self.db.run(&redis::cmd("TIME"), "time", Effect::Read).await?)?;
+        let (seconds, micros) = (reply.integer()?, reply.integer()?);
+        Ok(seconds.saturating_mul(1_000_000).saturating_add(micros))
     }
 
     /// The section of now, as far as it is known here.
@@ -357,8 +373,9 @@ impl LeaderboardStore {
             .arg(record.map_or(&[][..], |record| record.fingerprint.as_bytes()))
             .arg(section_lines(board, sections, rows))
             .arg(record.map_or("", |record| &record.note))
-            .arg(board.dimensions.as_argument())
-            .arg("");
+            .arg(board.decay().map_or(String::new(), Decay::to_argument))
+            .arg("")
+            .arg(board.dimensions.as_argument());
         for row in rows {
             call = call
                 .arg(row.member.as_str())

@@ -3,6 +3,7 @@
 #![expect(clippy::panic, reason = "a test fails by a panic")]
 
 mod batch;
+mod decay;
 mod delays;
 mod dequeue;
 mod enqueue;
@@ -16,6 +17,7 @@ mod leaderboards;
 mod leases;
 mod member_rankings;
 mod members;
+mod movement;
 mod openapi;
 mod operations;
 mod periods;

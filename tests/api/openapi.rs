@@ -272,6 +272,7 @@ async fn every_example_works_as_it_stands() {
         "get_distribution",
         "list_segment_values",
         "list_periods",
+        "list_snapshots",
         "export_leaderboard",
         "import_leaderboard",
         "delete_member",

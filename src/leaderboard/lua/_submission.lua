@@ -10,6 +10,7 @@ end
 -- The row that stands after the operator, as score, sub key and whether it changed; nil when a sum leaves the range of a
 -- double.
 local function operate(entry, score, sub_key, shape)
+  if shape.age then return decay_add(entry.score, score, shape.age) end
   if not entry.score then return score, sub_key, true end
   local old, new = tonumber(entry.score), tonumber(score)
   local old_sub_key = shape.sub_width > 0 and string.sub(entry.key, 1, shape.sub_width) or ''
@@ -68,8 +69,8 @@ local function submit_row(rankings, member, hash, score, sub_key, metadata, give
       if parts then segments_move(r, entry, parts, entry.score, entry.element) end
     end
     local at = #result
-    result[at + 1], result[at + 2], result[at + 3] = changes and 1 or 0, new_score, rank
-    result[at + 4], result[at + 5] = entry.score or '', old_rank
+    result[at + 1], result[at + 2], result[at + 3] = changes and 1 or 0, score_shown(new_score, shape.age), rank
+    result[at + 4], result[at + 5] = entry.score and score_shown(entry.score, shape.age) or '', old_rank
   end
   return result, changed
 end

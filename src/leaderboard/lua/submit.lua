@@ -5,8 +5,8 @@
 --   ARGV  1 board version  2 now µs ('' = server time)  3 operator  4 ties  5 subscore directions ('d'/'a' each)
 --         6 max entries (0 = all)  7 submission limit (0 = none)  8 limit window µs  9 keys of rankings and periods
 --         10 ranks (0 none, 1 new, 2 new and previous)  11 record lifetime ms  12 fingerprint of the call ('' = none)
---         13 sections (see _period.lua)  14 note of the call  15 dimensions (see _describe.lua)  16 '', then for
---         each submission: member, its hash, score, sub key, metadata, fingerprint, values of dimensions, ''
+--         13 sections (see _period.lua)  14 note of the call  15 how totals decay (see
+--         _decay.lua)  16 ''  17 dimensions (see _describe.lua), then for each submission: member, its hash, score, sub key, metadata, fingerprint, values of dimensions, ''
 --   Gives { 'stale' } | { 'period', now µs } (no section holds now) | { 'mismatch' } | { number of the section, a result
 --         for each submission } | { 'replayed', label and note of the call, … }; a result is { 'ok', for each ranking:
 --         updated, score, rank, previous score, previous rank } | { 'replayed', label, … } | { 'mismatch' }
@@ -25,11 +25,12 @@ if not section then return { 'period', string.format('%.0f', now) } end
 local rankings = rankings_from(next_key + section.first, section.count)
 next_key = next_key + ARGV[9]
 local rows_from, shape = next_key, shape_of(ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[10]))
-if ARGV[15] ~= '' then shape.dimensions, shape.described, next_key = dimensions_of(ARGV[15]), KEYS[next_key], next_key + 1 end
+if ARGV[17] ~= '' then shape.dimensions, shape.described, next_key = dimensions_of(ARGV[17]), KEYS[next_key], next_key + 1 end
+shape.age = decay_age(ARGV[15], now)
 local limit, limit_us, lifetime = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[11]
 local first = math.max(now, tonumber(board[2] or '0') + 1)
 local stamp, results, counted, closed = first, { section.number }, false, section.refused
-for i = 17, #ARGV, 8 do
+for i = 18, #ARGV, 8 do
   local fingerprint, record, log, result, changed = ARGV[i + 5], nil, nil, nil, false
   if fingerprint ~= '' then record, next_key = KEYS[next_key], next_key + 1 end
   if limit > 0 then log, next_key = KEYS[next_key], next_key + 1 end

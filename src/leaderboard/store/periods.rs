@@ -128,6 +128,22 @@ impl LeaderboardStore {
         Ok(self.db.run(&command, "find_period", Effect::Read).await? != Value::Nil)
     }
 
+    /// When a period of a window ends or ended, in ms, where the list of periods has it.
+    pub(in crate::leaderboard) async fn period_end(
+        &self,
+        board: &Board,
+        window: &WindowName,
+        period: &str,
+    ) -> Result<Option<i64>> {
+        let mut command = redis::cmd("ZSCORE");
+        command.arg(board.periods_key(window)).arg(period);
+        match self.db.run(&command, "find_period_end", Effect::Read).await? {
+            Value::Nil => Ok(None),
+            // Milliseconds since 1970 are whole numbers to a double.
+            value => Ok(Some(Reply::of(Value::Array(vec![value]))?.score()?.value() as i64)),
+        }
+    }
+
     /// Frees some of the rankings of a leaderboard that wait for it; gives how many are still to go.
     pub(in crate::leaderboard) async fn free(&self, name: &LeaderboardName) -> Result<u64> {
         let free = free_key(&self.keyspace, name);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::super::board::{Board, RankingKeys};
+use super::super::decay::Decay;
 use super::super::entry::{Distribution, QUANTILES, Ranking, Span};
 use super::super::reply::{self, Reply};
 use super::super::segments::Part;
@@ -161,19 +162,22 @@ impl LeaderboardStore {
         }
     }
 
-    /// Counts the entries by score.
+    /// Counts the entries by score; totals that decay, as they are at a time in µs.
     pub(in crate::leaderboard) async fn distribution(
         &self,
         board: &Board,
         chosen: &Chosen,
         buckets: u32,
+        decay: Option<(Decay, i64)>,
     ) -> Result<Versioned<Distribution>> {
         let mut call = DISTRIBUTION
             .keys(&keys_with(board, &chosen.ranking))
             .arg(self.asked(board, chosen.only_while))
             .number(buckets.into())
             .arg(if board.settings.order == Order::Descending { "1" } else { "0" })
-            .arg(chosen.part.as_ref().map_or("", Part::as_str));
+            .arg(chosen.part.as_ref().map_or("", Part::as_str))
+            .arg(decay.map_or(String::new(), |(decay, _)| decay.to_argument()))
+            .arg(decay.map_or(String::new(), |(_, at_us)| at_us.to_string()));
         for (_, share) in QUANTILES {
             call = call.arg(share);
         }
