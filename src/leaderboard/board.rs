@@ -127,6 +127,31 @@ impl Board {
         self.keyspace.tagged(TAG, self.name.as_str(), &format!("limit:{epoch}:{member}"))
     }
 
+    /// Who is banned, and how.
+    pub(super) fn bans_key(&self) -> String {
+        self.own_key("bans")
+    }
+
+    /// The names of those banned on this leaderboard.
+    pub(super) fn banned_key(&self) -> String {
+        self.own_key("banned")
+    }
+
+    /// What administrators did.
+    pub(super) fn audit_key(&self) -> String {
+        self.own_key("audit")
+    }
+
+    /// All that is kept of bans.
+    pub(super) fn ban_keys(&self) -> [String; 3] {
+        [self.bans_key(), self.banned_key(), self.audit_key()]
+    }
+
+    fn own_key(&self, kind: &str) -> String {
+        let epoch = &self.version.epoch;
+        self.keyspace.tagged(TAG, self.name.as_str(), &format!("{kind}:{epoch}"))
+    }
+
     /// What cursors of one of its rankings are bound to.
     pub(super) fn cursor_context(&self, ranking: &RankingKeys) -> String {
         // An emptied leaderboard may sort another way than the one that the cursor was given for.

@@ -98,6 +98,7 @@ fn submitted(label: &AnswerLabel, mut reply: Reply) -> Result<Submitted> {
     match reply.text()?.as_str() {
         "mismatch" => Ok(Submitted::Mismatch),
         "closed" => Ok(Submitted::Closed { open: label.windows.clone() }),
+        "banned" => Ok(Submitted::Banned),
         "overflow" => Ok(Submitted::Overflow),
         "limited" => Ok(Submitted::Limited { retry_after_ms: reply.count()? }),
         "replayed" => {

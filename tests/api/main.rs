@@ -2,6 +2,8 @@
 
 #![expect(clippy::panic, reason = "a test fails by a panic")]
 
+mod adjust;
+mod bans;
 mod batch;
 mod delays;
 mod dequeue;
@@ -30,6 +32,7 @@ mod restart;
 mod retries;
 mod schedules;
 mod scores;
+mod service_bans;
 mod store;
 mod support;
 mod transfer;

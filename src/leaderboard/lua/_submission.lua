@@ -11,7 +11,7 @@ end
 -- The row that stands after the operator, as score, sub key and whether it changed; nil when a sum leaves the range of a
 -- double.
 local function operate(entry, score, sub_key, shape)
-  if not entry.score then return score, sub_key, true end
+  if not entry.score or shape.operator == 'set' then return score, sub_key, true end
   local old, new = tonumber(entry.score), tonumber(score)
   local old_sub_key = shape.sub_width > 0 and string.sub(entry.key, 1, shape.sub_width) or ''
   if shape.operator == 'sum' then

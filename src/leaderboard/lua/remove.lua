@@ -1,15 +1,18 @@
 -- Removes a member from the rankings given.
---   KEYS  1 board, then for each ranking: the keys of _ranking.lua
---   ARGV  1 asked (see _period.lua)  2 order key width  3 sub width  4 member
+--   KEYS  1 board  2 audit, then for each ranking: the keys of _ranking.lua
+--   ARGV  1 asked (see _period.lua)  2 order key width  3 sub width  4 member  5 now µs ('' = server time)
+--         6 audit entry ('' = none)
 --   Gives { 'stale' } | { 'period', now µs } | { 'ok', how many rankings held it }.
 local refused_call = refusal(KEYS[1], ARGV[1])
 if refused_call then return refused_call end
 local removed = 0
-for _, r in ipairs(rankings_from(2, #KEYS - 1)) do
+for _, r in ipairs(rankings_from(3, #KEYS - 2)) do
   local entry = entry_find(r, ARGV[4], tonumber(ARGV[2]))
   if entry.score then
     entry_remove(r, entry, tonumber(ARGV[3]))
     removed = removed + 1
   end
+  removed = removed + redis.call('HDEL', r.hidden, ARGV[4])
 end
+if removed > 0 and ARGV[6] ~= '' then audit(KEYS[2], '*', clock_us(ARGV[5]), ARGV[6]) end
 return { 'ok', removed }

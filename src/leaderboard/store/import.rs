@@ -3,11 +3,12 @@
 use std::sync::LazyLock;
 
 use super::{
-    DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, LeaderboardStore, ORDER, RANKING, STAMP, directory_hash, keys_with,
-    ties_name,
+    BANS, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, HIDDEN, LeaderboardStore, ORDER, RANKING, STAMP,
+    directory_hash, keys_with, ties_name,
 };
 use crate::db::{Effect, Script, Versioned};
 use crate::error::Result;
+use crate::leaderboard::bans::Severity;
 use crate::leaderboard::board::{Board, RankingKeys};
 use crate::leaderboard::settings::Operator;
 use crate::leaderboard::submission::Row;
@@ -15,7 +16,8 @@ use crate::types::ExactTimestamp;
 
 static IMPORT: LazyLock<Script> = LazyLock::new(|| {
     let body = include_str!("../lua/import.lua");
-    Script::new("import", Effect::Store, &[ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, STAMP, RANKING, body])
+    let parts = [ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, STAMP, RANKING, HIDDEN, BANS, body];
+    Script::new("import", Effect::Store, &parts)
 });
 
 impl LeaderboardStore {
@@ -26,23 +28,30 @@ impl LeaderboardStore {
         ranking: &RankingKeys,
         rows: &[(Row, Option<ExactTimestamp>)],
     ) -> Result<Versioned<()>> {
+        let bans_key = board.bans_key();
+        let mut keys = keys_with(board, ranking);
+        keys.push(&bans_key);
+        let (bans_version, bans) = self.bans.of(rows.iter().map(|(row, _)| &row.member));
         let mut call = IMPORT
-            .keys(&keys_with(board, ranking))
+            .keys(&keys)
             .arg(board.version.text())
             .arg(self.clock.to_argument())
             .arg(if board.settings.operator == Operator::Best { "1" } else { "0" })
             .arg(ties_name(board.settings.ties))
             .number(board.sub_width as u64)
-            .number(board.settings.max_entries.unwrap_or(0));
-        for (row, achieved_at) in rows {
+            .number(board.settings.max_entries.unwrap_or(0))
+            .number(bans_version);
+        for ((row, achieved_at), ban) in rows.iter().zip(bans) {
             call = call
                 .arg(row.member.as_str())
                 .number(directory_hash(&row.member).into())
                 .arg(row.ranked.to_redis())
                 .arg(&row.sub_key)
                 .arg(achieved_at.map_or(String::new(), |time| time.as_micros().to_string()))
-                .arg(row.metadata.as_ref().map_or("", |metadata| metadata.as_str()));
+                .arg(row.metadata.as_ref().map_or("", |metadata| metadata.as_str()))
+                // Rows are set, not submitted: none is refused.
+                .arg(ban.map_or("", |_| Severity::Shadow.letter()));
         }
-        Ok(self.current(call.run(&self.db).await?)?.map(drop))
+        Ok(self.answered(board, call.run(&self.db).await?).await?.map(drop))
     }
 }
