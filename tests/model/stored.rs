@@ -63,7 +63,8 @@ pub async fn check(connection: &mut MultiplexedConnection, name: &LeaderboardNam
     let tag = format!("{PREFIX}:{{lb:{name}}}:");
     let board_stands = left.remove(&format!("{tag}board"));
     prop_assert!(board_stands);
-    left.retain(|key| !key[tag.len()..].starts_with("idem:") && !key[tag.len()..].starts_with("limit:"));
+    let beside = ["idem:", "limit:", "audit:"];
+    left.retain(|key| !beside.iter().any(|kind| key[tag.len()..].starts_with(kind)));
     for (window, rows) in &model.windows {
         let settings = &model.settings;
         let mut take = |kind: &str| {
