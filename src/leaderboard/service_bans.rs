@@ -36,7 +36,7 @@ impl Leaderboards {
         let (json, note) = (Ban::json(act)?, ban_note(member, severity, act));
         let change = self.store.service_ban(member, Some((severity, &json)), &note).await?;
         let done = change.changed.into_ban(member)?;
-        self.meet_everywhere(member, &change.pending).await.map_err(cut_off)?;
+        self.meet_everywhere(member, &change.pending).await.map_err(|error| cut_off(&error))?;
         Ok(done)
     }
 
@@ -49,7 +49,7 @@ impl Leaderboards {
         let note = AuditNote::new(act, Action::Unban, Some(member));
         let change = self.store.service_ban(member, None, &note).await?;
         change.changed.into_lifted(member)?;
-        self.meet_everywhere(member, &change.pending).await.map_err(cut_off)
+        self.meet_everywhere(member, &change.pending).await.map_err(|error| cut_off(&error))
     }
 
     /// A member's service-wide ban.
@@ -98,7 +98,7 @@ impl Leaderboards {
     }
 }
 
-fn cut_off(error: Error) -> Error {
+fn cut_off(error: &Error) -> Error {
     Error::OutcomeUnknown(format!("a service-wide ban has not reached every leaderboard yet: {error}"))
 }
 

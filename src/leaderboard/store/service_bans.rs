@@ -76,9 +76,12 @@ impl KnownBans {
         self.0.read().unwrap_or_else(PoisonError::into_inner).version
     }
 
-    fn replace(&self, version: u64, bans: HashMap<String, Severity>) {
-        // Others may know newer ones by now. What is older does no harm: scripts tell.
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Known { version, bans };
+    /// Takes all bans, read since the version `before` was known; not where another task knows newer ones by now.
+    fn replace(&self, before: u64, version: u64, bans: HashMap<String, Severity>) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if version > known.version || known.version == before {
+            *known = Known { version, bans };
+        }
     }
 
     /// Takes changes, of which the latest has the version `latest`.
@@ -199,14 +202,14 @@ impl LeaderboardStore {
             match reached {
                 Reached::Latest => return Ok(()),
                 Reached::Some => {}
-                Reached::Gap => self.load_bans().await?,
+                Reached::Gap => self.load_bans(known).await?,
             }
         }
         Err(Error::StoreUnavailable("service-wide bans change too often at the moment".to_owned()))
     }
 
     /// Reads all service-wide bans in steps. What changes in between is read once more as a change since.
-    async fn load_bans(&self) -> Result<()> {
+    async fn load_bans(&self, before: u64) -> Result<()> {
         let mut command = redis::cmd("HGET");
         command.arg(self.service_key("state")).arg("version");
         let version = match self.db.run(&command, "bans_version", Effect::Read).await? {
@@ -219,7 +222,7 @@ impl LeaderboardStore {
             let (bans, next) = self.list_bans(&names, &members, after.as_ref(), Limit::MOST).await?;
             known.extend(bans.into_iter().map(|ban| (String::from(ban.member), ban.severity)));
             if next.is_none() {
-                self.bans.replace(version, known);
+                self.bans.replace(before, version, known);
                 return Ok(());
             }
             after = next;
@@ -255,5 +258,15 @@ mod tests {
         let known = KnownBans::default();
         assert_eq!(known.apply(9, vec![change(7, "ann", Some(Severity::Hard))]), Reached::Gap);
         assert_eq!((of(&known, "ann"), known.version()), (None, 0));
+    }
+
+    #[test]
+    fn what_was_read_late_does_not_take_the_place_of_what_is_newer() {
+        let known = KnownBans::default();
+        known.apply(2, vec![change(1, "ann", Some(Severity::Hard)), change(2, "bob", Some(Severity::Hard))]);
+        known.replace(0, 1, HashMap::from([("ann".to_owned(), Severity::Hard)]));
+        assert_eq!((of(&known, "bob"), known.version()), (Some(Severity::Hard), 2));
+        known.replace(2, 1, HashMap::new());
+        assert_eq!((of(&known, "bob"), known.version()), (None, 1), "another life of the data");
     }
 }
