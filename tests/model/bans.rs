@@ -7,7 +7,7 @@ use ranq::error::Error;
 use ranq::leaderboard::{
     Act, Entry, Leaderboards, Operator, Order, Ranking, Settings, Severity, Start, Subscore, Ties, View, WindowStanding,
 };
-use ranq::types::{Clock, LeaderboardName, Limit};
+use ranq::types::{Clock, ExactTimestamp, LeaderboardName, Limit};
 
 use super::run::{Checked, unexpected};
 use super::server::{self, Server};
@@ -220,7 +220,7 @@ fn equal(a: &Entry, b: &Entry) -> bool {
 
 fn row(entry: Entry) -> Row {
     let subscores = entry.subscores.iter().map(|value| value.value()).collect();
-    let time = entry.achieved_exactly.map(|time| time.as_micros());
+    let time = entry.achieved_exactly.map(ExactTimestamp::as_micros);
     let metadata = entry.metadata.map(|metadata| metadata.as_str().to_owned());
     (entry.member.to_string(), entry.score.value(), subscores, time, metadata)
 }
