@@ -17,7 +17,7 @@ use crate::auth::Gate;
 use crate::config::{Config, RedisTarget};
 use crate::db::{Db, EmbeddedError, EmbeddedRedis, Health, Keyspace};
 use crate::http::{self, Document, Draining, Services};
-use crate::leaderboard::{Leaderboards, Roll, TakeSnapshots};
+use crate::leaderboard::{FinishBans, Leaderboards, Roll, TakeSnapshots};
 use crate::metrics::Metrics;
 use crate::queue::{ListenForWakes, Queues, Tend, WakeWaiters};
 use crate::task::Driver;
@@ -137,6 +137,7 @@ impl App {
         tasks.start(Tend::new(queues.on(db.handle())));
         tasks.start(Roll::new(leaderboards.on(db.handle())));
         tasks.start(TakeSnapshots::new(leaderboards.on(db.handle())));
+        tasks.start(FinishBans::new(leaderboards.on(db.handle())));
         tasks.start(WakeWaiters::new(queues.clone()));
         let wakes = ListenForWakes::new(queues.clone(), &db);
         let stop = async {

@@ -77,6 +77,12 @@ pub enum Error {
         /// What was asked for.
         since: String,
     },
+    /// The member is not banned there.
+    #[error("member `{0}` is not banned here")]
+    NoBan(Member),
+    /// The member's submissions are refused.
+    #[error("member `{0}` is banned")]
+    Banned(Member),
     /// There is no such queue.
     #[error("there is no queue `{0}`")]
     NoQueue(QueueName),
@@ -180,7 +186,9 @@ impl Error {
             Self::Invalid(_) => ErrorCode::Invalid,
             Self::Unauthenticated => ErrorCode::Unauthenticated,
             Self::Forbidden(_) => ErrorCode::Forbidden,
+            Self::Banned(_) => ErrorCode::Banned,
             Self::NoLeaderboard(_)
+            | Self::NoBan(_)
             | Self::NoMember { .. }
             | Self::NoWindow { .. }
             | Self::NoPeriod { .. }
@@ -220,6 +228,8 @@ pub enum ErrorCode {
     Unauthenticated,
     /// `forbidden`
     Forbidden,
+    /// `banned`
+    Banned,
     /// `not-found`
     NotFound,
     /// `method-not-allowed`
@@ -265,10 +275,11 @@ pub struct ErrorFacts {
 
 impl ErrorCode {
     /// Every code, in the order of docs/errors.md.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::MalformedRequest,
         Self::Unauthenticated,
         Self::Forbidden,
+        Self::Banned,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
@@ -308,11 +319,17 @@ impl ErrorCode {
                 false,
                 "The token is valid, and lacks the scope, the resource or the member that this request needs.",
             ),
+            Self::Banned => (
+                "banned",
+                "The member is banned",
+                false,
+                "Submissions of this member are refused until an administrator lifts its ban. Nothing was changed.",
+            ),
             Self::NotFound => (
                 "not-found",
                 "There is no such thing",
                 false,
-                "No leaderboard, member, window, period, snapshot, queue, job or schedule of that name exists, or no operation has that \
+                "No leaderboard, member, window, period, snapshot, ban, queue, job or schedule of that name exists, or no operation has that \
                  path.",
             ),
             Self::MethodNotAllowed => (

@@ -50,6 +50,14 @@ pub enum Caller {
 }
 
 impl Caller {
+    /// The name that is noted of what it does.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Anyone => "anyone",
+            Self::Admin => "admin",
+        }
+    }
+
     /// Whether the caller may do what needs `scope`.
     pub fn may(self, scope: Scope) -> bool {
         match self {

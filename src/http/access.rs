@@ -9,8 +9,10 @@ use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
 
 use super::problem::Problem;
-use crate::auth::{Gate, Scope};
+use crate::auth::{Caller, Gate, Scope};
 use crate::error::{Error, Result};
+use crate::leaderboard::Act;
+use crate::types::Reason;
 
 /// A scope as a type.
 pub trait Needs {
@@ -33,20 +35,27 @@ needs!(LeaderboardsRead, ScoresWrite, LeaderboardsAdmin, JobsEnqueue, JobsWork, 
 
 /// The caller, who has the scope that the operation needs. It stands first in a handler, so that nothing else of the
 /// request is looked at before.
-pub struct Allowed<S>(PhantomData<S>);
+pub struct Allowed<S>(Caller, PhantomData<S>);
+
+impl<S> Allowed<S> {
+    /// What the caller does, for lists of what was done.
+    pub fn act(&self, reason: Option<Reason>) -> Act {
+        Act { by: self.0.name().to_owned(), reason }
+    }
+}
 
 impl<S: Needs> FromRequest for Allowed<S> {
     type Error = Problem;
     type Future = Ready<std::result::Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(allow(request, S::SCOPE).map(|()| Self(PhantomData)).map_err(Problem::from))
+        ready(allow(request, S::SCOPE).map(|caller| Self(caller, PhantomData)).map_err(Problem::from))
     }
 }
 
-fn allow(request: &HttpRequest, scope: Scope) -> Result<()> {
+fn allow(request: &HttpRequest, scope: Scope) -> Result<Caller> {
     let gate = request.app_data::<Data<Gate>>().ok_or_else(|| Error::Internal("no gate".to_owned()))?;
     let authorization = request.headers().get(header::AUTHORIZATION);
     let caller = gate.caller(authorization.map(header::HeaderValue::as_bytes))?;
-    if caller.may(scope) { Ok(()) } else { Err(Error::Forbidden(scope.name())) }
+    if caller.may(scope) { Ok(caller) } else { Err(Error::Forbidden(scope.name())) }
 }

@@ -216,6 +216,8 @@ pub async fn lookup_members(
 }
 
 /// Removes a member from every window of a leaderboard.
+///
+/// Periods that have ended and what is hidden of a banned member included. A ban stays.
 #[utoipa::path(
     tag = "members",
     security(("token" = ["leaderboards:admin"])),
@@ -224,11 +226,11 @@ pub async fn lookup_members(
 )]
 #[delete("/v1/leaderboards/{leaderboard}/members/{member}")]
 pub async fn delete_member(
-    _: Allowed<LeaderboardsAdmin>,
+    caller: Allowed<LeaderboardsAdmin>,
     at: OfMember,
     _: Query<NoParameters>,
     leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
-    leaderboards.remove(&at.leaderboard, &at.member).await?;
+    leaderboards.remove(&at.leaderboard, &at.member, &caller.act(None)).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -1,6 +1,9 @@
 //! The HTTP side: the only module that knows actix.
 
 mod access;
+mod adjust;
+mod audit;
+mod bans;
 mod fallback;
 mod headers;
 mod jobs;
@@ -80,6 +83,18 @@ fn routes(service: &mut ServiceConfig) {
         .service(rankings::get_distribution)
         .service(segments::list_segment_values)
         .service(members::delete_member)
+        .service(adjust::adjust_member)
+        .service(adjust::remove_members)
+        .service(bans::put_ban)
+        .service(bans::get_ban)
+        .service(bans::delete_ban)
+        .service(bans::list_bans)
+        .service(bans::put_service_ban)
+        .service(bans::get_service_ban)
+        .service(bans::delete_service_ban)
+        .service(bans::list_service_bans)
+        .service(audit::list_audit)
+        .service(audit::list_service_audit)
         .service(member_rankings::get_member_rankings)
         .service(transfer::export_leaderboard)
         .service(transfer::import_leaderboard)

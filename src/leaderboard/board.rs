@@ -139,7 +139,32 @@ impl Board {
 
     /// What describes members, for entries to come.
     pub(super) fn described_key(&self) -> String {
-        self.keyspace.tagged(TAG, self.name.as_str(), &format!("described:{}", self.version.epoch))
+        self.own_key("described")
+    }
+
+    /// Who is banned, and how.
+    pub(super) fn bans_key(&self) -> String {
+        self.own_key("bans")
+    }
+
+    /// The names of those banned on this leaderboard.
+    pub(super) fn banned_key(&self) -> String {
+        self.own_key("banned")
+    }
+
+    /// What administrators did.
+    pub(super) fn audit_key(&self) -> String {
+        self.own_key("audit")
+    }
+
+    /// All that is kept of bans.
+    pub(super) fn ban_keys(&self) -> [String; 3] {
+        [self.bans_key(), self.banned_key(), self.audit_key()]
+    }
+
+    fn own_key(&self, kind: &str) -> String {
+        let epoch = &self.version.epoch;
+        self.keyspace.tagged(TAG, self.name.as_str(), &format!("{kind}:{epoch}"))
     }
 
     /// What cursors of one of its rankings are bound to.

@@ -147,7 +147,7 @@ impl Import {
 }
 
 /// What rows must keep to. The bounds of a `sum` are of what a submission adds, and not of what stands.
-fn rules(settings: &Settings) -> Settings {
+pub(super) fn rules(settings: &Settings) -> Settings {
     match settings.operator {
         Operator::Sum => Settings { min_score: None, max_score: None, ..settings.clone() },
         Operator::Best | Operator::Latest => settings.clone(),

@@ -1,5 +1,8 @@
 //! Leaderboards: rankings of members by score.
 
+mod adjust;
+mod audit;
+mod bans;
 mod board;
 mod calendar;
 mod cursor;
@@ -19,6 +22,7 @@ mod roll;
 mod section;
 mod segment_values;
 mod segments;
+mod service_bans;
 mod settings;
 mod snapshots;
 mod store;
@@ -38,6 +42,9 @@ use std::sync::{Arc, OnceLock};
 
 use moka::sync::Cache;
 
+pub use self::adjust::{Removed, ScoreRange};
+pub use self::audit::{Act, Action, AuditEntry, AuditId};
+pub use self::bans::{Ban, Severity};
 pub use self::board::Board;
 pub use self::entry::{Distribution, Entry, Lookup, Page, QUANTILES, Ranking, Start, View};
 pub use self::export::Export;
@@ -46,10 +53,12 @@ pub use self::member_rankings::MemberRankings;
 pub use self::period::{Period, PeriodStart, PeriodState};
 pub use self::roll::Roll;
 pub use self::segment_values::SegmentValues;
+pub use self::service_bans::FinishBans;
 pub use self::settings::{Operator, Order, Settings, SnapshotSettings, SubmissionLimit, Subscore, Ties, Window};
 pub use self::snapshots::{Snapshot, TakeSnapshots};
 pub use self::submission::{Fingerprint, OPEN_PERIOD, Standing, Submission, WantedRanks, WindowStanding};
 
+use self::audit::AuditNote;
 use self::board::RankingKeys;
 use self::merge::Merger;
 use self::store::{LeaderboardStore, Put, Versioned};
@@ -226,22 +235,29 @@ impl Leaderboards {
         Ok((summaries, names.last().filter(|_| more).cloned()))
     }
 
-    /// Removes a member from every window, periods that have ended included.
+    /// Removes a member from every window, periods that have ended and what is hidden of it included.
     ///
     /// # Errors
     ///
     /// `NoLeaderboard`; `NoMember` where it stands in none.
-    pub async fn remove(&self, name: &LeaderboardName, member: &Member) -> Result<()> {
+    pub async fn remove(&self, name: &LeaderboardName, member: &Member, act: &Act) -> Result<()> {
+        let note = AuditNote::new(act, Action::Remove, Some(member));
         // Counted over all tries: one that meets new settings may have removed entries before.
         let removed = Cell::new(0);
-        self.on_current(name, async |board| self.remove_everywhere(board, member, &removed).await).await?;
+        self.on_current(name, async |board| self.remove_everywhere(board, member, &removed, &note).await).await?;
         if removed.get() == 0 {
             return Err(Error::NoMember { leaderboard: name.clone(), member: member.clone() });
         }
         Ok(())
     }
 
-    async fn remove_everywhere(&self, board: &Board, member: &Member, removed: &Cell<u64>) -> Result<Versioned<()>> {
+    async fn remove_everywhere(
+        &self,
+        board: &Board,
+        member: &Member,
+        removed: &Cell<u64>,
+        note: &AuditNote,
+    ) -> Result<Versioned<()>> {
         let section = self.store.section(board);
         let mut ended = Vec::new();
         // Listed before the open ones are emptied: what ends in between makes that call come again.
@@ -256,7 +272,9 @@ impl Leaderboards {
         let only_while = board.sections.change().then(|| section.bounds());
         let steps = std::iter::once((&section.rankings[..], only_while));
         for (rankings, only_while) in steps.chain(ended.chunks(RANKINGS_AT_ONCE).map(|chunk| (chunk, None))) {
-            match self.store.remove(board, member, rankings, only_while).await? {
+            // Audited by the first step that removes something.
+            let note = (removed.get() == 0).then_some(note);
+            match self.store.remove(board, member, rankings, only_while, note).await? {
                 Versioned::Stale => return Ok(Versioned::Stale),
                 Versioned::Current(count) => removed.set(removed.get() + count),
             }

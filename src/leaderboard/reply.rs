@@ -126,6 +126,7 @@ fn submitted(label: &AnswerLabel, mut reply: Reply) -> Result<Submitted> {
     match reply.text()?.as_str() {
         "mismatch" => Ok(Submitted::Mismatch),
         "closed" => Ok(Submitted::Closed { open: label.windows.clone() }),
+        "banned" => Ok(Submitted::Banned),
         "overflow" => Ok(Submitted::Overflow),
         "crowded" => Ok(Submitted::Crowded { dimension: reply.count()? }),
         "limited" => Ok(Submitted::Limited { retry_after_ms: reply.count()? }),

@@ -1,9 +1,13 @@
 //! Leaderboards in Redis: the only place of their keys. A method is one script or one read.
 
+mod adjust;
+mod audit;
+mod bans;
 mod import;
 mod periods;
 mod reading;
 mod segments;
+mod service_bans;
 mod snapshots;
 
 use std::collections::BTreeMap;
@@ -12,9 +16,13 @@ use std::sync::{Arc, LazyLock};
 
 use redis::Value;
 
+pub(super) use self::bans::{BanChange, Changed};
 use self::periods::Going;
 pub(super) use self::reading::{Chosen, Found, RawPage, Read};
+use self::service_bans::KnownBans;
 pub(super) use self::snapshots::Kept;
+use super::audit::AuditNote;
+use super::bans::Severity;
 use super::board::{Board, RankingKeys, Version, board_key, free_key};
 use super::decay::Decay;
 use super::reply::{self, Reply};
@@ -43,6 +51,12 @@ const SHARED_RANK: &str = include_str!("lua/_shared_rank.lua");
 const DECAY: &str = include_str!("lua/_decay.lua");
 const PERIOD: &str = include_str!("lua/_period.lua");
 const FREEING: &str = include_str!("lua/_free.lua");
+const HIDDEN: &str = include_str!("lua/_hidden.lua");
+const BANS: &str = include_str!("lua/_bans.lua");
+const AUDIT: &str = include_str!("lua/_audit.lua");
+const SUBSCORES: &str = include_str!("lua/_subscores.lua");
+const SUBMISSION: &str = include_str!("lua/_submission.lua");
+const SHADOW: &str = include_str!("lua/_shadow.lua");
 
 macro_rules! script {
     ($static:ident, $name:literal, $effect:ident, $($part:expr),*) => {
@@ -71,9 +85,12 @@ script!(
     STAMP,
     RANKING,
     PERIOD,
-    include_str!("lua/_subscores.lua"),
+    SUBSCORES,
     DECAY,
-    include_str!("lua/_submission.lua"),
+    SUBMISSION,
+    HIDDEN,
+    BANS,
+    SHADOW,
     RECORD,
     include_str!("lua/_guards.lua")
 );
@@ -81,7 +98,7 @@ script!(PAGE, "page", Read, ORDER, DIRECTORY, ENTRY, READING, SHARED_RANK, STAMP
 script!(LOOKUP, "lookup", Read, ORDER, DIRECTORY, ENTRY, READING, SHARED_RANK, STAMP, RANKING, PERIOD);
 script!(DISTINCT, "distinct", Store, ORDER);
 script!(DISTRIBUTION, "distribution", Read, ORDER, READING, STAMP, RANKING, PERIOD, DECAY);
-script!(REMOVE, "remove", Free, ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, STAMP, RANKING, PERIOD);
+script!(REMOVE, "remove", Free, ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, STAMP, RANKING, PERIOD, AUDIT);
 script!(TRIM, "trim", Free, ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, RANKING);
 
 /// How storing settings ended.
@@ -109,6 +126,8 @@ pub(super) enum Submitted {
     Crowded {
         dimension: u64,
     },
+    /// The member's submissions are refused.
+    Banned,
 }
 
 /// What makes a whole call count once.
@@ -135,11 +154,13 @@ pub(super) struct LeaderboardStore {
     clock: Clock,
     /// By how much the Redis server's clock is ahead of this process', as far as it is known, in µs.
     ahead_us: Arc<AtomicI64>,
+    /// The service-wide bans, as far as they are known here. Scripts tell where there are newer ones.
+    bans: KnownBans,
 }
 
 impl LeaderboardStore {
     pub(super) fn new(db: Db, keyspace: Keyspace, clock: Clock) -> Self {
-        Self { db, keyspace, clock, ahead_us: Arc::default() }
+        Self { db, keyspace, clock, ahead_us: Arc::default(), bans: KnownBans::default() }
     }
 
     /// The same store through another connection.
@@ -292,7 +313,7 @@ impl LeaderboardStore {
     pub(super) async fn delete(&self, board: &Board) -> Result<Versioned<()>> {
         let Going { lists, stems, others } = self.keys_of(board, board.settings.windows.iter());
         let mut keys = vec![board.key.clone(), free_key(&self.keyspace, &board.name)];
-        keys.extend(lists.into_iter().chain(others).chain([board.described_key()]));
+        keys.extend(lists.into_iter().chain(others).chain([board.described_key()]).chain(board.ban_keys()));
         let call = stems.iter().fold(DELETE.keys(&keys).arg(board.version.text()), ScriptCall::arg);
         Ok(self.current(call.run(&self.db).await?)?.map(drop))
     }
@@ -315,6 +336,7 @@ impl LeaderboardStore {
                 "mismatch" => return Err(Error::IdempotencyMismatch),
                 "replayed" => return Ok(Versioned::Current(reply::first_call(reply)?)),
                 "period" => self.learn(reply)?,
+                "bans" => self.meet_bans(board).await?,
                 number => {
                     let section = number.parse().ok().and_then(|number: usize| sections.get(number));
                     let section = section.ok_or_else(|| Error::Internal(format!("a call counted in `{number}`")))?;
@@ -343,7 +365,8 @@ impl LeaderboardStore {
         });
         let lists: Vec<String> = board.resetting().map(|window| board.periods_key(&window.name)).collect();
         let own_keys: Vec<String> = rows.iter().flat_map(|row| self.row_keys(board, row)).collect();
-        let mut keys = vec![board.key.as_str()];
+        let bans_key = board.bans_key();
+        let mut keys = vec![board.key.as_str(), &bans_key];
         keys.extend(record_keys.iter().map(String::as_str));
         let before = keys.len();
         keys.extend(sections.iter().flat_map(|section| &section.rankings).flat_map(|ranking| ranking.all()));
@@ -352,6 +375,7 @@ impl LeaderboardStore {
         let described = (!board.dimensions.is_empty()).then(|| board.described_key());
         keys.extend(described.as_deref());
         keys.extend(own_keys.iter().map(String::as_str));
+        let (bans_version, bans) = self.bans.of(rows.iter().map(|row| &row.member));
         let (limit, per_ms) = settings.submission_limit.map_or((0, 0), |limit| (limit.limit, limit.per_ms));
         let mut call = SUBMIT
             .keys(&keys)
@@ -374,9 +398,9 @@ impl LeaderboardStore {
             .arg(section_lines(board, sections, rows))
             .arg(record.map_or("", |record| &record.note))
             .arg(board.decay().map_or(String::new(), Decay::to_argument))
-            .arg("")
+            .number(bans_version)
             .arg(board.dimensions.as_argument());
-        for row in rows {
+        for (row, ban) in rows.iter().zip(bans) {
             call = call
                 .arg(row.member.as_str())
                 .number(directory_hash(&row.member).into())
@@ -385,7 +409,7 @@ impl LeaderboardStore {
                 .arg(row.metadata.as_ref().map_or("", |metadata| metadata.as_str()))
                 .arg(row.key.as_ref().map_or(&[][..], |(_, _, fingerprint)| fingerprint.as_bytes()))
                 .arg(board.dimensions.pack(&row.segments))
-                .arg("");
+                .arg(ban.map_or("", Severity::letter));
         }
         call
     }
@@ -425,23 +449,27 @@ impl LeaderboardStore {
         record.into_iter().chain(log)
     }
 
-    /// Removes a member from rankings; gives in how many it was. `only_while` is when they are the open ones.
+    /// Removes a member from rankings; gives in how many it was. `only_while` is when they are the open ones. With `note`, what
+    /// was removed is audited.
     pub(super) async fn remove(
         &self,
         board: &Board,
         member: &Member,
         rankings: &[Arc<RankingKeys>],
         only_while: Option<(i64, i64)>,
+        note: Option<&AuditNote>,
     ) -> Result<Versioned<u64>> {
-        let described = board.described_key();
-        let mut keys = vec![board.key.as_str(), &described];
+        let (described, audit_key) = (board.described_key(), board.audit_key());
+        let mut keys = vec![board.key.as_str(), &described, &audit_key];
         keys.extend(rankings.iter().flat_map(|ranking| ranking.all()));
         let call = REMOVE
             .keys(&keys)
             .arg(self.asked(board, only_while))
             .number(board.width as u64)
             .number(board.sub_width as u64)
-            .arg(member.as_str());
+            .arg(member.as_str())
+            .arg(self.clock.to_argument())
+            .arg(note.map(AuditNote::text).transpose()?.unwrap_or_default());
         match self.current(call.run(&self.db).await?)? {
             Versioned::Stale => Ok(Versioned::Stale),
             Versioned::Current(mut reply) => Ok(Versioned::Current(reply.count()?)),

@@ -254,6 +254,7 @@ fn standing(board: &Board, submission: &Submission, result: Submitted) -> Result
             Err(Error::PeriodClosed { window: window.clone(), period: period.clone() })
         }
         Submitted::Counted { windows, replayed } => Ok(Standing { member, windows, replayed }),
+        Submitted::Banned => Err(Error::Banned(member)),
         Submitted::Mismatch => Err(Error::IdempotencyMismatch),
         Submitted::Crowded { dimension } => Err(board.dimensions.crowded(dimension)),
         Submitted::Overflow => Err(Error::invalid("/score", "the sum would leave the range of a double")),

@@ -12,7 +12,7 @@ pub use json::{MAX_METADATA_BYTES, MAX_PAYLOAD_BYTES, Metadata, Named, Payload, 
 pub use limit::{Limit, Radius, Within};
 pub use name::{
     IdempotencyKey, JobId, JobKey, LeaderboardName, LeaseToken, MEMBER_PATTERN, Member, NAME_PATTERN, QueueName,
-    ScheduleName, UniqueKey, WindowName, WorkerName,
+    Reason, ScheduleName, UniqueKey, WindowName, WorkerName,
 };
 pub(crate) use reading::{present, read_choice, read_object};
 pub use score::Score;

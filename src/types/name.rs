@@ -12,6 +12,7 @@ pub const MEMBER_PATTERN: &str = r"^[^\u0000-\u001f\u007f-\u009f]{1,128}$";
 const MAX_NAME_BYTES: usize = 64;
 const MAX_MEMBER_BYTES: usize = 128;
 const MAX_KEY_BYTES: usize = 128;
+const MAX_REASON_CHARACTERS: usize = 500;
 
 fn check_name(text: &str) -> Result<(), String> {
     let mut bytes = text.bytes();
@@ -43,6 +44,16 @@ fn check_id(text: &str) -> Result<(), String> {
 fn check_key(text: &str) -> Result<(), String> {
     if text.is_empty() || text.len() > MAX_KEY_BYTES || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(format!("must be 1 to {MAX_KEY_BYTES} visible ASCII characters"));
+    }
+    Ok(())
+}
+
+fn check_reason(text: &str) -> Result<(), String> {
+    if text.is_empty() || text.chars().count() > MAX_REASON_CHARACTERS {
+        return Err(format!("must be 1 to {MAX_REASON_CHARACTERS} characters"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err("must not contain control characters".to_owned());
     }
     Ok(())
 }
@@ -124,6 +135,10 @@ checked_text! {
 checked_text! {
     /// Who stands in a ranking: 1 to 128 bytes of UTF-8 without control characters.
     Member, check_member
+}
+checked_text! {
+    /// Why an administrator does something: 1 to 500 characters without control characters.
+    Reason, check_reason
 }
 checked_text! {
     /// A client's key for one effect: 1 to 128 visible ASCII characters.

@@ -202,9 +202,9 @@ async fn a_path_with_other_methods_names_them() {
         ("DELETE", "/v1/leaderboards/race/scores", "POST"),
         ("PUT", "/v1/leaderboards/race/scores/batch", "POST"),
         ("POST", "/v1/leaderboards/race/rankings", "GET"),
-        ("PUT", "/v1/leaderboards/race/members/alice", "DELETE, GET"),
+        ("POST", "/v1/leaderboards/race/members/alice", "DELETE, GET, PUT"),
         ("DELETE", "/v1/leaderboards/race/members/alice/around", "GET"),
-        ("PUT", "/v1/leaderboards/race/members/lookup", "DELETE, GET, POST"),
+        ("PATCH", "/v1/leaderboards/race/members/lookup", "DELETE, GET, POST, PUT"),
         ("POST", "/health/live", "GET"),
         ("POST", "/metrics", "GET"),
     ] {

@@ -2,6 +2,8 @@
 
 #![expect(clippy::panic, reason = "a test fails by a panic")]
 
+mod adjust;
+mod bans;
 mod batch;
 mod decay;
 mod delays;
@@ -33,6 +35,7 @@ mod retries;
 mod schedules;
 mod scores;
 mod segments;
+mod service_bans;
 mod store;
 mod support;
 mod transfer;

@@ -2,6 +2,7 @@
 //!
 //! `PROPTEST_CASES` raises how many cases are tried.
 
+mod bans;
 mod model;
 mod reads;
 mod run;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use ranq::db::Db;
 use ranq::error::Error;
-use ranq::leaderboard::{Leaderboards, Settings, Standing, Start, Submission, View, WantedRanks};
+use ranq::leaderboard::{Act, Leaderboards, Settings, Standing, Start, Submission, View, WantedRanks};
 use ranq::types::{Clock, IdempotencyKey, LeaderboardName, Limit};
 use redis::aio::MultiplexedConnection;
 
@@ -147,7 +147,7 @@ impl Run {
 
     pub async fn remove(&mut self, member: usize) -> Checked {
         let member = steps::member(member);
-        let removed = self.boards.remove(&self.name, &member).await;
+        let removed = self.boards.remove(&self.name, &member, &operator()).await;
         if self.model.remove(&member) {
             return removed.map_err(unexpected);
         }
@@ -161,7 +161,7 @@ impl Run {
         let members = self.model.windows.iter().flat_map(|(_, rows)| rows.iter().map(|row| row.member.clone()));
         let members: std::collections::BTreeSet<_> = members.collect();
         for member in &members {
-            self.boards.remove(&self.name, member).await.map_err(unexpected)?;
+            self.boards.remove(&self.name, member, &operator()).await.map_err(unexpected)?;
             self.model.remove(member);
         }
         stored::check(&mut self.connection, &self.name, &self.model).await?;
@@ -207,4 +207,9 @@ fn compare_answer(
     prop_assert_eq!(given, stands, "{:?} with {:?}", submission, ranks);
     prop_assert_eq!(answer.replayed, replayed);
     Ok(())
+}
+
+/// Who does what administrators do.
+fn operator() -> Act {
+    Act { by: "model".to_owned(), reason: None }
 }

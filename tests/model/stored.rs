@@ -65,6 +65,8 @@ pub async fn check(connection: &mut MultiplexedConnection, name: &LeaderboardNam
     prop_assert!(board_stands);
     left.retain(|key| !(model.segments.any() && key[tag.len()..].starts_with("described:")));
     left.retain(|key| !key[tag.len()..].starts_with("idem:") && !key[tag.len()..].starts_with("limit:"));
+    let beside = ["idem:", "limit:", "audit:"];
+    left.retain(|key| !beside.iter().any(|kind| key[tag.len()..].starts_with(kind)));
     for (window, rows) in &model.windows {
         let settings = &model.settings;
         let mut take = |kind: &str| {

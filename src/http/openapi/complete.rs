@@ -11,10 +11,11 @@ const DESCRIPTION: &str = "Leaderboards and job queues over HTTP, on Redis.\n\nE
     in milliseconds. Unknown fields and, under `/v1`, unknown parameters are refused by name. Every answer has an `X-Request-Id`; a \
     client may send its own, and a `traceparent`.";
 
-const TAGS: [(&str, &str); 9] = [
+const TAGS: [(&str, &str); 10] = [
     ("scores", "Submitting scores."),
     ("rankings", "Reading rankings."),
     ("members", "Reading and removing members of a ranking."),
+    ("moderation", "Banning members, setting and removing scores, and what was done of it."),
     ("leaderboards", "Creating, changing, listing and deleting leaderboards."),
     ("jobs", "Enqueuing jobs, reading them, and what operators do with them."),
     ("work", "What workers do: dequeue jobs, and settle their leases."),
@@ -63,12 +64,16 @@ impl ErrorAnswer {
     const ALL: [Self; 12] = [
         Self { name: "MalformedRequest", codes: &[ErrorCode::MalformedRequest], applies: |path, _, _| is_api(path) },
         Self { name: "Unauthenticated", codes: &[ErrorCode::Unauthenticated], applies: |path, _, _| is_api(path) },
-        Self { name: "Forbidden", codes: &[ErrorCode::Forbidden], applies: |path, _, _| is_api(path) },
+        Self {
+            name: "Forbidden",
+            codes: &[ErrorCode::Forbidden, ErrorCode::Banned],
+            applies: |path, _, _| is_api(path),
+        },
         Self {
             name: "NotFound",
             codes: &[ErrorCode::NotFound],
             applies: |path, _, operation| {
-                let never = ["put_leaderboard", "get_member_rankings"];
+                let never = ["put_leaderboard", "get_member_rankings", "put_service_ban"];
                 path.contains('{') && !never.iter().any(|known| operation["operationId"] == *known)
             },
         },

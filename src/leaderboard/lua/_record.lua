@@ -15,3 +15,11 @@ end
 local function remember(record, fingerprint, label, answer, lifetime)
   redis.call('SET', record, cmsgpack.pack({ fingerprint, label, answer }), 'PX', lifetime)
 end
+
+-- What a call under this fingerprint is answered at once, or nil: its request may have begun with other items, or it may have
+-- been made before.
+local function recall_call(head, record, fingerprint)
+  local begun, first_answer = recall(head, fingerprint), recall(record, fingerprint)
+  if begun and begun[1] == 'mismatch' then return begun end
+  return first_answer
+end

@@ -10,8 +10,9 @@ end
 -- The row that stands after the operator, as score, sub key and whether it changed; nil when a sum leaves the range of a
 -- double.
 local function operate(entry, score, sub_key, shape)
-  if shape.age then return decay_add(entry.score, score, shape.age) end
-  if not entry.score then return score, sub_key, true end
+  local set = shape.operator == 'set'
+  if shape.age then return decay_add(not set and entry.score, score, shape.age) end
+  if set or not entry.score then return score, sub_key, true end
   local old, new = tonumber(entry.score), tonumber(score)
   local old_sub_key = shape.sub_width > 0 and string.sub(entry.key, 1, shape.sub_width) or ''
   if shape.operator == 'sum' then

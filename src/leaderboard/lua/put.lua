@@ -5,7 +5,7 @@
 --         cannot change  6 now µs ('' = server time)  7 how many rank ZSETs and lists of periods
 --         stand, the first window's rank ZSET first  8 numbers of dimensions, then a stem for each list of periods that goes
 --   Gives { 'stale' } | { 'fixed' } (it has entries) | { 'ok', entries, created ms }.
-local board = redis.call('HMGET', KEYS[1], 'version', 'fixed', 'created')
+local board = redis.call('HMGET', KEYS[1], 'version', 'fixed', 'created', 'bans')
 if (board[1] or '') ~= ARGV[1] then return { 'stale' } end
 local standing, entries, first = tonumber(ARGV[7]), 0, 0
 for i = 3, standing + 2 do
@@ -13,6 +13,8 @@ for i = 3, standing + 2 do
   entries = entries + count
   if i == 3 then first = count end
 end
+-- What is hidden of the banned counts, too.
+entries = entries + tonumber(board[4] or '0')
 if board[2] and board[2] ~= ARGV[5] and entries > 0 then return { 'fixed' } end
 local created = board[3] or string.format('%.0f', math.floor(clock_us(ARGV[6]) / 1000))
 redis.call('HSET', KEYS[1], 'version', ARGV[2], 'epoch', ARGV[3], 'settings', ARGV[4], 'fixed', ARGV[5], 'created', created,

@@ -1,25 +1,25 @@
 -- Submits scores to a leaderboard: each enters every ranking that is open now, or changes nothing.
---   KEYS  1 board  2 head record  3 own record (2 and 3 of a call with a fingerprint alone), then for each section, for
---         each ranking: its keys, then the list of periods of each window that resets, then what describes
+--   KEYS  1 board  2 bans  3 head record  4 own record (3 and 4 of a call with a fingerprint alone), then for each section,
+--         for each ranking: its keys, then the list of periods of each window that resets, then what describes
 --         members (if dimensions), then for each submission: its record (if it has a fingerprint), its limit log (if limited)
 --   ARGV  1 board version  2 now µs ('' = server time)  3 operator  4 ties  5 subscore directions ('d'/'a' each)
 --         6 max entries (0 = all)  7 submission limit (0 = none)  8 limit window µs  9 keys of rankings and periods
 --         10 ranks (0 none, 1 new, 2 new and previous)  11 record lifetime ms  12 fingerprint of the call ('' = none)
---         13 sections (see _period.lua)  14 note of the call  15 how totals decay (see
---         _decay.lua)  16 ''  17 dimensions (see _describe.lua), then for each submission: member, its hash, score, sub key, metadata, fingerprint, values of dimensions, ''
---   Gives { 'stale' } | { 'period', now µs } (no section holds now) | { 'mismatch' } | { number of the section, a result
+--         13 sections (see _period.lua)  14 note of the call  15 how totals decay (see _decay.lua)  16 version of the
+--         service-wide bans  17 dimensions (see _describe.lua), then for each submission: member, its hash, score, sub key,
+--         metadata, fingerprint, values of dimensions, service-wide ban ('h', 's' or '')
+--   Gives { 'stale' } | { 'period', now µs } (no section holds now) | { 'bans' } (there are newer
+--         service-wide ones) | { 'mismatch' } | { number of the section, a result
 --         for each submission } | { 'replayed', label and note of the call, … }; a result is { 'ok', for each ranking:
 --         updated, score, rank, previous score, previous rank } | { 'replayed', label, … } | { 'mismatch' }
---         | { 'closed' } | { 'limited', retry ms } | { 'overflow' } | { 'crowded', dimension }
-local board = redis.call('HMGET', KEYS[1], 'version', 'stamp')
+--         | { 'closed' } | { 'banned' } | { 'limited', retry ms } | { 'overflow' } | { 'crowded', dimension }
+local board = redis.call('HMGET', KEYS[1], 'version', 'stamp', 'bans', 'bans_seen')
 if board[1] ~= ARGV[1] then return { 'stale' } end
-local head, call_record, next_key = nil, nil, 2
-if ARGV[12] ~= '' then
-  head, call_record, next_key = KEYS[2], KEYS[3], 4
-  local begun, first_answer = recall(head, ARGV[12]), recall(call_record, ARGV[12])
-  if begun and begun[1] == 'mismatch' then return begun end
-  if first_answer then return first_answer end
-end
+if bans_behind(board[4], ARGV[16]) then return { 'bans' } end
+local head = ARGV[12] ~= '' and KEYS[3]
+local answer = head and recall_call(head, KEYS[4], ARGV[12])
+if answer then return answer end
+local next_key = head and 5 or 3
 local section, now = section_at(KEYS[1], ARGV[13], clock_us(ARGV[2]), tonumber(ARGV[9]))
 if not section then return { 'period', string.format('%.0f', now) } end
 local rankings = rankings_from(next_key + section.first, section.count)
@@ -36,9 +36,11 @@ for i = 18, #ARGV, 8 do
   if limit > 0 then log, next_key = KEYS[next_key], next_key + 1 end
   if record then result = recall(record, fingerprint) end
   if closed and not result then result = refused(closed, #results) end
+  local ban = not result and ban_of(KEYS[1], KEYS[2], board[3], rankings, ARGV[i], ARGV[i + 7], shape)
+  if ban == 'h' then result = { 'banned' } end
   if log and not result then result = limited(log, limit, limit_us, now, false) end
   if not result then
-    result, changed = submit_row(
+    result, changed = (ban and submit_hidden or submit_row)(
       rankings, ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 6], shape, stamp)
     if changed then stamp = stamp + 1 end
     if result[1] == 'ok' then
@@ -53,8 +55,8 @@ if stamp > first and shape.ties ~= 'member' then
   redis.call('HSET', KEYS[1], 'stamp', string.format('%.0f', stamp - 1))
 end
 if counted and section.new_periods then note_periods(KEYS[1], section, rows_from) end
-if call_record and counted then
+if head and counted then
   remember(head, ARGV[12], '', {}, lifetime)
-  remember(call_record, ARGV[12], section.label .. '\n' .. ARGV[14], results, lifetime)
+  remember(KEYS[4], ARGV[12], section.label .. '\n' .. ARGV[14], results, lifetime)
 end
 return results

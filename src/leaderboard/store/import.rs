@@ -3,11 +3,12 @@
 use std::sync::LazyLock;
 
 use super::{
-    DESCRIBE, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, LeaderboardStore, ORDER, RANKING, STAMP, directory_hash,
-    keys_with, ties_name,
+    BANS, DESCRIBE, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, HIDDEN, LeaderboardStore, ORDER, RANKING, STAMP,
+    directory_hash, keys_with, ties_name,
 };
 use crate::db::{Effect, Script, Versioned};
 use crate::error::Result;
+use crate::leaderboard::bans::Severity;
 use crate::leaderboard::board::{Board, RankingKeys};
 use crate::leaderboard::settings::Operator;
 use crate::leaderboard::submission::Row;
@@ -15,11 +16,8 @@ use crate::types::ExactTimestamp;
 
 static IMPORT: LazyLock<Script> = LazyLock::new(|| {
     let body = include_str!("../lua/import.lua");
-    Script::new(
-        "import",
-        Effect::Store,
-        &[ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, DESCRIBE, STAMP, RANKING, body],
-    )
+    let entries = [ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, DESCRIBE, STAMP, RANKING];
+    Script::new("import", Effect::Store, &[&entries[..], &[HIDDEN, BANS, body]].concat())
 });
 
 impl LeaderboardStore {
@@ -31,9 +29,10 @@ impl LeaderboardStore {
         ranking: &RankingKeys,
         rows: &[(Row, Option<ExactTimestamp>)],
     ) -> Result<Versioned<Vec<Option<u64>>>> {
-        let described = board.described_key();
+        let (described, bans_key) = (board.described_key(), board.bans_key());
         let mut keys = keys_with(board, ranking);
-        keys.push(&described);
+        keys.extend([described.as_str(), &bans_key]);
+        let (bans_version, bans) = self.bans.of(rows.iter().map(|(row, _)| &row.member));
         let mut call = IMPORT
             .keys(&keys)
             .arg(board.version.text())
@@ -42,8 +41,9 @@ impl LeaderboardStore {
             .arg(ties_name(board.settings.ties))
             .number(board.sub_width as u64)
             .number(board.settings.max_entries.unwrap_or(0))
-            .arg(board.dimensions.as_argument());
-        for (row, achieved_at) in rows {
+            .arg(board.dimensions.as_argument())
+            .number(bans_version);
+        for ((row, achieved_at), ban) in rows.iter().zip(bans) {
             call = call
                 .arg(row.member.as_str())
                 .number(directory_hash(&row.member).into())
@@ -51,9 +51,13 @@ impl LeaderboardStore {
                 .arg(&row.sub_key)
                 .arg(achieved_at.map_or(String::new(), |time| time.as_micros().to_string()))
                 .arg(row.metadata.as_ref().map_or("", |metadata| metadata.as_str()))
-                .arg(board.dimensions.pack(&row.segments));
+                .arg(board.dimensions.pack(&row.segments))
+                // Rows are set, not submitted: none is refused.
+                .arg(ban.map_or("", |_| Severity::Shadow.letter()));
         }
-        let Versioned::Current(reply) = self.current(call.run(&self.db).await?)? else { return Ok(Versioned::Stale) };
+        let Versioned::Current((_, reply)) = self.answered(board, call.run(&self.db).await?).await? else {
+            return Ok(Versioned::Stale);
+        };
         Ok(Versioned::Current(reply.texts()?.iter().map(|number| number.parse().ok()).collect()))
     }
 }

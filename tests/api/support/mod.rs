@@ -12,7 +12,7 @@ mod raw;
 mod worker;
 
 pub use self::answer::{Answer, entries};
-pub use self::app::{Body, TestApp, encoded};
+pub use self::app::{Body, Request, TestApp, encoded};
 pub use self::contract::document;
 pub use self::jobs::{STATES, TEN_YEARS_MS, assert_prompt, at, ids, millis};
 pub use self::metrics::{Scrape, until_in_flight};
