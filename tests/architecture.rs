@@ -10,7 +10,7 @@ use ranq::queue::{QueueSettings, State};
 
 const MOST_LINES: usize = 620;
 const MOST_SCRIPT_LINES: usize = 66;
-const MOST_PART_LINES: usize = 75;
+const MOST_PART_LINES: usize = 80;
 
 /// What a module uses of its own level or in spite of a rule, and why.
 const ALLOWED: [(&str, &str, &str); 4] = [
