@@ -18,6 +18,7 @@ mod settings;
 mod store;
 mod submission;
 mod submit;
+mod watch;
 
 /// For benchmarks of the pure parts.
 #[doc(hidden)]
@@ -40,6 +41,7 @@ pub use self::period::{Period, PeriodStart, PeriodState};
 pub use self::roll::Roll;
 pub use self::settings::{Operator, Order, Settings, SubmissionLimit, Subscore, Ties, Window};
 pub use self::submission::{Fingerprint, OPEN_PERIOD, Standing, Submission, WantedRanks, WindowStanding};
+pub use self::watch::changed_leaderboard;
 
 use self::board::RankingKeys;
 use self::merge::Merger;

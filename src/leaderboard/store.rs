@@ -3,6 +3,7 @@
 mod import;
 mod periods;
 mod reading;
+mod watch;
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -35,6 +36,7 @@ const RANKING: &str = include_str!("lua/_ranking.lua");
 const READING: &str = include_str!("lua/_reading.lua");
 const PERIOD: &str = include_str!("lua/_period.lua");
 const FREEING: &str = include_str!("lua/_free.lua");
+const TELL: &str = include_str!("lua/_tell.lua");
 
 macro_rules! script {
     ($static:ident, $name:literal, $effect:ident, $($part:expr),*) => {
@@ -45,10 +47,10 @@ macro_rules! script {
 }
 
 script!(RECALL, "recall", Read, RECORD);
-script!(PUT, "put", Store, STAMP, FREEING);
-script!(DELETE, "delete", Free, FREEING);
+script!(PUT, "put", Store, STAMP, FREEING, TELL);
+script!(DELETE, "delete", Free, FREEING, TELL);
 script!(FREE, "free", Free,);
-script!(ROLL, "roll", Free, STAMP, PERIOD);
+script!(ROLL, "roll", Free, STAMP, PERIOD, TELL);
 script!(PERIODS, "periods", Read, STAMP, PERIOD);
 script!(
     SUBMIT,
@@ -65,14 +67,15 @@ script!(
     include_str!("lua/_subscores.lua"),
     include_str!("lua/_submission.lua"),
     RECORD,
+    TELL,
     include_str!("lua/_guards.lua")
 );
 script!(PAGE, "page", Read, ORDER, DIRECTORY, ENTRY, READING, STAMP, RANKING, PERIOD);
 script!(LOOKUP, "lookup", Read, ORDER, DIRECTORY, ENTRY, READING, STAMP, RANKING, PERIOD);
 script!(DISTINCT, "distinct", Store, ORDER);
 script!(DISTRIBUTION, "distribution", Read, STAMP, PERIOD);
-script!(REMOVE, "remove", Free, ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, STAMP, RANKING, PERIOD);
-script!(TRIM, "trim", Free, ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, RANKING);
+script!(REMOVE, "remove", Free, ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, STAMP, RANKING, PERIOD, TELL);
+script!(TRIM, "trim", Free, ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, RANKING, TELL);
 
 /// How storing settings ended.
 pub(super) enum Put {
@@ -138,7 +141,7 @@ impl LeaderboardStore {
     }
 
     /// The Redis server's time in µs, as far as it is known here. Scripts tell where that is too far off.
-    fn now_us(&self) -> i64 {
+    pub(super) fn now_us(&self) -> i64 {
         self.clock.estimate_us().saturating_add(self.ahead_us.load(Ordering::Relaxed))
     }
 

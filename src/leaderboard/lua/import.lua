@@ -7,7 +7,7 @@
 
 -- What comes from clocks that are so far ahead does not move the leaderboard's own time on.
 local LEAD_US = 1000000
-local board = redis.call('HMGET', KEYS[1], 'version', 'stamp')
+local board = redis.call('HMGET', KEYS[1], 'version', 'stamp', 'watched')
 if board[1] ~= ARGV[1] then return { 'stale' } end
 local r = ranking_at(2)
 local keep_better, ties, sub_width, keep = ARGV[3] == '1', ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -39,4 +39,5 @@ for i = 7, #ARGV, 6 do
 end
 if keep > 0 then entries_trim(r, keep, 2 * rows, width, sub_width) end
 if latest > before and ties ~= 'member' then redis.call('HSET', KEYS[1], 'stamp', string.format('%.0f', latest)) end
+tell(board[3], now)
 return { 'ok' }

@@ -12,4 +12,5 @@ for _, r in ipairs(rankings_from(2, #KEYS - 1)) do
     removed = removed + 1
   end
 end
+if removed > 0 then tell(redis.call('HGET', KEYS[1], 'watched'), 0) end
 return { 'ok', removed }

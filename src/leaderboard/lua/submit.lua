@@ -11,7 +11,7 @@
 --         for each submission } | { 'replayed', label and note of the call, … }; a result is { 'ok', for each ranking:
 --         updated, score, rank, previous score, previous rank } | { 'replayed', label, … } | { 'mismatch' }
 --         | { 'closed' } | { 'limited', retry ms } | { 'overflow' }
-local board = redis.call('HMGET', KEYS[1], 'version', 'stamp')
+local board = redis.call('HMGET', KEYS[1], 'version', 'stamp', 'watched')
 if board[1] ~= ARGV[1] then return { 'stale' } end
 local head, call_record, next_key = nil, nil, 2
 if ARGV[12] ~= '' then
@@ -50,6 +50,7 @@ end
 if stamp > first and shape.ties ~= 'member' then
   redis.call('HSET', KEYS[1], 'stamp', string.format('%.0f', stamp - 1))
 end
+if stamp > first then tell(board[3], now) end
 if counted and section.new_periods then note_periods(KEYS[1], section, rows_from) end
 if call_record and counted then
   remember(head, ARGV[12], '', {}, lifetime)

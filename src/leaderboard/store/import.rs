@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use super::{
-    DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, LeaderboardStore, ORDER, RANKING, STAMP, directory_hash, keys_with,
-    ties_name,
+    DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, LeaderboardStore, ORDER, RANKING, STAMP, TELL, directory_hash,
+    keys_with, ties_name,
 };
 use crate::db::{Effect, Script, Versioned};
 use crate::error::Result;
@@ -15,7 +15,11 @@ use crate::types::ExactTimestamp;
 
 static IMPORT: LazyLock<Script> = LazyLock::new(|| {
     let body = include_str!("../lua/import.lua");
-    Script::new("import", Effect::Store, &[ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, STAMP, RANKING, body])
+    Script::new(
+        "import",
+        Effect::Store,
+        &[ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, STAMP, RANKING, TELL, body],
+    )
 });
 
 impl LeaderboardStore {
