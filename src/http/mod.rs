@@ -1,12 +1,14 @@
 //! The HTTP side: the only module that knows actix.
 
 mod access;
+mod events;
 mod fallback;
 mod headers;
 mod jobs;
 mod json;
 mod leaderboards;
 mod leases;
+mod live;
 mod member_rankings;
 mod members;
 mod observe;
@@ -30,6 +32,7 @@ use utoipa_actix_web::AppExt as _;
 use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
+pub use self::live::Live;
 pub use self::openapi::Document;
 pub use self::operations::Draining;
 
@@ -46,6 +49,8 @@ pub struct Services {
     pub leaderboards: Leaderboards,
     /// The queues, likewise.
     pub queues: Queues,
+    /// Who follows rankings live.
+    pub live: Live,
     /// Who may come in.
     pub gate: Gate,
     /// The state of Redis.
@@ -85,6 +90,7 @@ fn routes(service: &mut ServiceConfig) {
         .service(leaderboards::delete_leaderboard)
         .service(leaderboards::list_leaderboards)
         .service(windows::list_periods)
+        .service(events::watch_rankings)
         .service(jobs::enqueue_jobs)
         .service(jobs::get_job)
         .service(jobs::list_jobs)
@@ -125,6 +131,7 @@ pub fn app(
     let (app, _) = App::new().into_utoipa_app().configure(routes).split_for_parts();
     app.app_data(Data::new(services.leaderboards))
         .app_data(Data::new(services.queues))
+        .app_data(Data::new(services.live))
         .app_data(Data::new(services.gate))
         .app_data(Data::new(services.health))
         .app_data(Data::new(services.draining))
