@@ -1,6 +1,6 @@
 //! Follows one leaderboard on many connections and tells what that costs:
 //! `watchers ADDRESS STREAMS RATE SECONDS [PID…]` submits RATE scores a second, and measures how long each event took from the
-//! latest submission that it shows. The processes' CPU time and memory are told, too. The leaderboard `watched` stays.
+//! latest submission that it shows. The processes' CPU time and memory are told, too. The leaderboard is called `watched-` and the number of this process, and is deleted at the end.
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -84,7 +84,7 @@ async fn run(address: &str, streams: usize, rate: u64, lasts: Duration, pids: &[
     }
     sleep(Duration::from_secs(1)).await;
     let took = started.elapsed().as_secs_f64();
-    let mut seen = seen.borrow_mut();
+    let mut seen = std::mem::take(&mut *seen.borrow_mut());
     seen.delays_us.sort_unstable();
     let at = |share: f64| {
         let place = (seen.delays_us.len() as f64 * share) as usize;
@@ -104,17 +104,26 @@ async fn run(address: &str, streams: usize, rate: u64, lasts: Duration, pids: &[
         println!("process {pid}: {cpu:.1} % of a core, {:.1} MB", resident_mb(pid));
     }
     println!("this client: {:.1} % of a core", (cpu_seconds("self") - own) / took * 100.0);
-    Ok(())
+    exchange(&mut pace, &format!("DELETE {} HTTP/1.1\r\nHost: x\r\n\r\n", path())).await
+}
+
+/// One of its own, so that no older score is better.
+fn path() -> String {
+    format!("/v1/leaderboards/watched-{}", std::process::id())
 }
 
 /// Submits a score and reads the answer, which comes in one piece.
 async fn submit(stream: &mut TcpStream, member: &str, score: u64) -> Outcome<()> {
     let body = format!("{{\"member\":\"{member}\",\"score\":{score}}}");
-    let head = "POST /v1/leaderboards/watched/scores HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
-    stream.write_all(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).await?;
+    let head = format!("POST {}/scores HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n", path());
+    exchange(stream, &format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())).await
+}
+
+async fn exchange(stream: &mut TcpStream, request: &str) -> Outcome<()> {
+    stream.write_all(request.as_bytes()).await?;
     let mut answer = [0; 4096];
     let length = stream.read(&mut answer).await?;
-    if !answer[..length].starts_with(b"HTTP/1.1 200") {
+    if !answer[..length].starts_with(b"HTTP/1.1 2") {
         return Err(String::from_utf8_lossy(&answer[..length]).into());
     }
     Ok(())
@@ -122,7 +131,7 @@ async fn submit(stream: &mut TcpStream, member: &str, score: u64) -> Outcome<()>
 
 /// Follows the top ten until the end of the stream.
 async fn follow(mut stream: TcpStream, seen: Rc<RefCell<Seen>>, clock: Instant) {
-    let request = "GET /v1/leaderboards/watched/events?limit=10 HTTP/1.1\r\nHost: x\r\n\r\n";
+    let request = format!("GET {}/events?limit=10 HTTP/1.1\r\nHost: x\r\n\r\n", path());
     if stream.write_all(request.as_bytes()).await.is_err() {
         return;
     }
