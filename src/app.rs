@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use crate::auth::Gate;
 use crate::config::{Config, RedisTarget};
 use crate::db::{Db, EmbeddedError, EmbeddedRedis, Health, Keyspace};
-use crate::http::{self, Document, Draining, Services};
+use crate::http::{self, Document, Draining, Live, Services};
 use crate::leaderboard::{FinishBans, Leaderboards, Roll, TakeSnapshots};
 use crate::metrics::Metrics;
 use crate::queue::{ListenForWakes, Queues, Tend, WakeWaiters};
@@ -55,6 +55,7 @@ pub struct App {
     draining: Draining,
     leaderboards: Leaderboards,
     queues: Queues,
+    live: Live,
     db: Db,
     metrics: Metrics,
 }
@@ -83,9 +84,11 @@ impl App {
         let draining = Draining::default();
         let queues = Queues::new(db.handle(), keyspace.clone(), clock.clone(), metrics.clone(), config.auto_create);
         let leaderboards = Leaderboards::new(db.handle(), keyspace, clock, config.auto_create);
+        let live = Live::new(config.max_streams, config.stream_heartbeat, metrics.clone());
         let services = Services {
             leaderboards: leaderboards.clone(),
             queues: queues.clone(),
+            live: live.clone(),
             gate: Gate::new(config.admin_token.as_ref()),
             health: health.clone(),
             draining: draining.clone(),
@@ -112,7 +115,18 @@ impl App {
             .bind(config.listen)
             .map_err(listen)?;
         let addresses = server.addrs();
-        Ok(Self { server: server.run(), addresses, embedded, health, draining, leaderboards, queues, db, metrics })
+        Ok(Self {
+            server: server.run(),
+            addresses,
+            embedded,
+            health,
+            draining,
+            leaderboards,
+            queues,
+            live,
+            db,
+            metrics,
+        })
     }
 
     /// Where the service listens.
@@ -131,7 +145,7 @@ impl App {
     ///
     /// What the server meets.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { server, embedded, health, draining, leaderboards, queues, db, metrics, addresses: _ } = self;
+        let Self { server, embedded, health, draining, leaderboards, queues, live, db, metrics, addresses: _ } = self;
         let handle = server.handle();
         let mut tasks = Driver::new(metrics);
         tasks.start(Tend::new(queues.on(db.handle())));
@@ -146,12 +160,13 @@ impl App {
             info!("stopping: finishing the requests in flight");
             draining.begin();
             queues.close();
+            live.close();
             handle.stop(true).await;
         };
         let serving = futures_util::future::join(server, stop);
         let (served, ()) = tokio::select! {
             ended = serving => ended,
-            never = wakes.run() => match never {},
+            never = wakes.run(|message| live.hear(message), || live.look_at_all()) => match never {},
         };
         tasks.stop().await;
         if let Some(embedded) = embedded {

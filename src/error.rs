@@ -160,6 +160,12 @@ pub enum Error {
         /// What went wrong then.
         cause: Box<Error>,
     },
+    /// As many streams of events are open as the settings allow.
+    #[error("{most} streams of events are open, which is as many as this instance takes")]
+    TooManyStreams {
+        /// How many are allowed.
+        most: usize,
+    },
     /// Redis cannot be reached or refuses, and nothing was changed.
     #[error("{0}")]
     StoreUnavailable(String),
@@ -208,6 +214,7 @@ impl Error {
             Self::SubmissionLimit { .. } => ErrorCode::RateLimited,
             Self::ImportCutOff { cause, .. } => cause.code(),
             Self::OutcomeUnknown(_) => ErrorCode::OutcomeUnknown,
+            Self::TooManyStreams { .. } => ErrorCode::TooManyStreams,
             Self::StoreUnavailable(_) => ErrorCode::StoreUnavailable,
             Self::Internal(_) => ErrorCode::Internal,
         }
@@ -258,6 +265,8 @@ pub enum ErrorCode {
     OutcomeUnknown,
     /// `store-unavailable`
     StoreUnavailable,
+    /// `too-many-streams`
+    TooManyStreams,
 }
 
 /// What clients are told of an [`ErrorCode`].
@@ -275,7 +284,7 @@ pub struct ErrorFacts {
 
 impl ErrorCode {
     /// Every code, in the order of docs/errors.md.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::MalformedRequest,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -294,11 +303,19 @@ impl ErrorCode {
         Self::Internal,
         Self::OutcomeUnknown,
         Self::StoreUnavailable,
+        Self::TooManyStreams,
     ];
 
     /// The facts of this code.
     pub const fn facts(self) -> ErrorFacts {
         let (slug, title, retryable, explanation) = match self {
+            Self::TooManyStreams => (
+                "too-many-streams",
+                "Too many streams of events are open",
+                true,
+                "This instance has as many streams of events open as its setting `max_streams` allows. Try again later, or at \
+                 another instance.",
+            ),
             Self::MalformedRequest => (
                 "malformed-request",
                 "The request cannot be read",

@@ -71,6 +71,11 @@ pub struct Removal<'a> {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EventLabels {
+    event: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TaskLabels {
     task: &'static str,
 }
@@ -99,6 +104,8 @@ struct Inner {
     job_run: Family<QueueLabels, Histogram, fn() -> Histogram>,
     queue_jobs: Family<StateLabels, Gauge>,
     queue_oldest: Family<QueueLabels, Gauge<f64, AtomicU64>>,
+    streams: Gauge,
+    stream_events: Family<EventLabels, Counter>,
     task_runs: Family<TaskLabels, Counter>,
     task_errors: Family<TaskLabels, Counter>,
     task_seconds: Family<TaskLabels, Histogram, fn() -> Histogram>,
@@ -137,6 +144,8 @@ impl Default for Metrics {
             job_run: Family::new_with_constructor(job_durations),
             queue_jobs: Family::default(),
             queue_oldest: Family::default(),
+            streams: Gauge::default(),
+            stream_events: Family::default(),
             task_runs: Family::default(),
             task_errors: Family::default(),
             task_seconds: Family::new_with_constructor(durations),
@@ -188,6 +197,8 @@ impl Default for Metrics {
             Unit::Seconds,
             inner.queue_oldest.clone(),
         );
+        registry.register("streams", "Streams of events that are open", inner.streams.clone());
+        registry.register("stream_events", "Events sent", inner.stream_events.clone());
         registry.register("task_runs", "Runs of background tasks", inner.task_runs.clone());
         registry.register("task_errors", "Runs of background tasks that failed", inner.task_errors.clone());
         registry.register_with_unit(
@@ -314,6 +325,17 @@ impl Metrics {
         }
     }
 
+    /// Counts a stream of events as open until the guard goes.
+    pub fn stream_opened(&self) -> OpenStream {
+        self.0.streams.inc();
+        OpenStream(self.clone())
+    }
+
+    /// Counts an event sent over a stream.
+    pub fn stream_event(&self, event: &'static str) {
+        self.0.stream_events.get_or_create(&EventLabels { event }).inc();
+    }
+
     /// Counts a run of a background task.
     pub fn task_run(&self, task: &'static str, took: Duration, succeeded: bool) {
         let labels = TaskLabels { task };
@@ -342,6 +364,15 @@ pub struct InFlight(Metrics);
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.0.in_flight.dec();
+    }
+}
+
+/// A stream of events that is open.
+pub struct OpenStream(Metrics);
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.0.streams.dec();
     }
 }
 

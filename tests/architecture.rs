@@ -469,6 +469,8 @@ fn every_metric_is_documented() {
     metrics.redis_call("call", Duration::ZERO, false);
     metrics.redis_connected();
     metrics.redis_restarted();
+    drop(metrics.stream_opened());
+    metrics.stream_event("snapshot");
     metrics.task_run("task", Duration::ZERO, false);
     metrics.jobs_enqueued("queue", 1);
     metrics.jobs_completed("queue", 1);

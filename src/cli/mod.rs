@@ -88,6 +88,12 @@ struct Settings {
     /// How long requests in flight may take at a stop [default: 5000].
     #[arg(long, value_name = "MS")]
     shutdown_timeout_ms: Option<String>,
+    /// Streams of live rankings open at once [default: 10000].
+    #[arg(long, value_name = "NUMBER")]
+    max_streams: Option<String>,
+    /// How long a stream is silent before a sign of life [default: 15000].
+    #[arg(long, value_name = "MS")]
+    stream_heartbeat_ms: Option<String>,
 }
 
 impl Settings {
@@ -105,6 +111,8 @@ impl Settings {
             ("threads", self.threads),
             ("redis_timeout_ms", self.redis_timeout_ms),
             ("shutdown_timeout_ms", self.shutdown_timeout_ms),
+            ("max_streams", self.max_streams),
+            ("stream_heartbeat_ms", self.stream_heartbeat_ms),
         ];
         let flags: BTreeMap<_, _> = flags.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
         let environment = std::env::vars_os()

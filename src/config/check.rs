@@ -12,6 +12,7 @@ use super::{Config, Durability, LogFormat, Mistakes, RedisTarget};
 
 const MAX_THREADS: u64 = 1024;
 const MAX_TIMEOUT_MS: u64 = 60_000;
+const MAX_STREAMS: u64 = 1_000_000;
 const SHORT_TOKEN: usize = 16;
 
 struct Reader<'a> {
@@ -76,6 +77,8 @@ pub(super) fn check(
     });
     let threads = reader.number("threads", 0, MAX_THREADS);
     let redis_timeout = Duration::from_millis(reader.number("redis_timeout_ms", 10, MAX_TIMEOUT_MS));
+    let max_streams = reader.number("max_streams", 0, MAX_STREAMS);
+    let stream_heartbeat = Duration::from_millis(reader.number("stream_heartbeat_ms", 100, MAX_TIMEOUT_MS));
     let shutdown_timeout = Duration::from_millis(reader.number("shutdown_timeout_ms", 0, MAX_TIMEOUT_MS));
 
     if token.is_none() && reader.mistakes.is_empty() && !listen.ip().is_loopback() {
@@ -105,6 +108,8 @@ pub(super) fn check(
             threads => usize::try_from(threads).unwrap_or(1),
         },
         shutdown_timeout,
+        max_streams: usize::try_from(max_streams).unwrap_or(usize::MAX),
+        stream_heartbeat,
         warnings,
     })
 }

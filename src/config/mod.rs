@@ -43,6 +43,10 @@ pub struct Config {
     pub threads: usize,
     /// How long requests in flight may take to finish at a stop.
     pub shutdown_timeout: Duration,
+    /// Streams of events that may be open at once.
+    pub max_streams: usize,
+    /// After how long without an event a stream carries a sign of life.
+    pub stream_heartbeat: Duration,
     /// What was noticed and does no harm, to be logged once logging runs.
     pub warnings: Vec<String>,
 }

@@ -12,8 +12,8 @@ use super::problem::Problem;
 use super::query::{NoParameters, OfLeaderboard, OfMember, Query};
 use super::rankings::{EntryView, RankingsView, view_parameters};
 use crate::error::Error;
-use crate::leaderboard::{Leaderboards, Ranking, View};
-use crate::types::{Member, Radius, Score, WindowName, read_object};
+use crate::leaderboard::{Leaderboards, Page, Ranking, View};
+use crate::types::{LeaderboardName, Member, Radius, Score, WindowName, read_object};
 
 const MAX_LOOKUP: usize = 1000;
 
@@ -107,6 +107,24 @@ pub struct NextView {
     gap: Score,
 }
 
+impl AroundMemberView {
+    /// `page` holds at least the entry above the member, and may hold more than are shown.
+    pub(super) fn new(leaderboard: LeaderboardName, mut page: Page, radius: Radius) -> Self {
+        let own = usize::try_from(page.asked - page.from).unwrap_or(usize::MAX);
+        let next = own.checked_sub(1).and_then(|above| {
+            let (above, own) = (page.entries.get(above)?, page.entries.get(own)?);
+            // Two finite scores may lie further apart than a double reaches: the largest one then stands for it.
+            let gap = (above.score.value() - own.score.value()).abs().min(f64::MAX);
+            Some(NextView { member: above.member.clone(), gap: Score::new(gap)? })
+        });
+        let radius = radius.get() as usize;
+        let from = own.saturating_sub(radius);
+        page.entries = page.entries.into_iter().skip(from).take(own - from + 1 + radius).collect();
+        page.next_cursor = None;
+        Self { rankings: RankingsView::new(leaderboard, page), next }
+    }
+}
+
 /// Reads the entries around a member.
 ///
 /// Up to `radius` entries on each side, and what is missing to the next one above.
@@ -132,18 +150,7 @@ pub async fn get_around_member(
     let view = parameters.0.view();
     let mut page = leaderboards.around_member(&at.leaderboard, &at.member, &view, radius.max(1)).await?;
     leaderboards.note_movement(&at.leaderboard, &view, parameters.0.since.as_deref(), &mut page).await?;
-    let own = usize::try_from(page.asked - page.from).unwrap_or(usize::MAX);
-    let next = own.checked_sub(1).and_then(|above| {
-        let (above, own) = (page.entries.get(above)?, page.entries.get(own)?);
-        // Two finite scores may lie further apart than a double reaches: the largest one then stands for it.
-        let gap = (above.score.value() - own.score.value()).abs().min(f64::MAX);
-        Some(NextView { member: above.member.clone(), gap: Score::new(gap)? })
-    });
-    if radius == 0 {
-        page.entries = page.entries.into_iter().skip(own).take(1).collect();
-    }
-    page.next_cursor = None;
-    tagged(&request, &AroundMemberView { rankings: RankingsView::new(at.leaderboard, page), next })
+    tagged(&request, &AroundMemberView::new(at.leaderboard, page, parameters.0.radius))
 }
 
 /// The members to look up.

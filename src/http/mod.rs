@@ -4,12 +4,14 @@ mod access;
 mod adjust;
 mod audit;
 mod bans;
+mod events;
 mod fallback;
 mod headers;
 mod jobs;
 mod json;
 mod leaderboards;
 mod leases;
+mod live;
 mod member_rankings;
 mod members;
 mod observe;
@@ -35,6 +37,7 @@ use utoipa_actix_web::AppExt as _;
 use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
+pub use self::live::Live;
 pub use self::openapi::Document;
 pub use self::operations::Draining;
 
@@ -51,6 +54,8 @@ pub struct Services {
     pub leaderboards: Leaderboards,
     /// The queues, likewise.
     pub queues: Queues,
+    /// Who follows rankings live.
+    pub live: Live,
     /// Who may come in.
     pub gate: Gate,
     /// The state of Redis.
@@ -104,6 +109,7 @@ fn routes(service: &mut ServiceConfig) {
         .service(leaderboards::list_leaderboards)
         .service(windows::list_periods)
         .service(snapshots::list_snapshots)
+        .service(events::watch_rankings)
         .service(jobs::enqueue_jobs)
         .service(jobs::get_job)
         .service(jobs::list_jobs)
@@ -144,6 +150,7 @@ pub fn app(
     let (app, _) = App::new().into_utoipa_app().configure(routes).split_for_parts();
     app.app_data(Data::new(services.leaderboards))
         .app_data(Data::new(services.queues))
+        .app_data(Data::new(services.live))
         .app_data(Data::new(services.gate))
         .app_data(Data::new(services.health))
         .app_data(Data::new(services.draining))

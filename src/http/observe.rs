@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use actix_web::Error as ActixError;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
+use actix_web::{Error as ActixError, HttpMessage as _};
 use tracing::{Instrument as _, debug, debug_span, error};
 
 use super::headers::IDEMPOTENCY_KEY;
@@ -26,6 +26,9 @@ const KEPT_WHILE_WAITING: [&str; 4] = ["authorization", "content-type", "content
 /// The route of a request that met none.
 const NO_ROUTE: &str = "none";
 
+/// Marks a HEAD request, for whoever would answer it without end.
+pub struct HeadOnly;
+
 /// The middleware.
 ///
 /// # Errors
@@ -42,6 +45,7 @@ pub async fn observe(
     if request.method() == Method::HEAD {
         // Answered as GET is (RFC 9110, section 9.3.2); the connection leaves the body out.
         request.head_mut().method = Method::GET;
+        request.extensions_mut().insert(HeadOnly);
     }
     if request.path().ends_with(WAITING) {
         keep_few_headers(&mut request);

@@ -43,7 +43,7 @@ impl Problem {
             Error::SubmissionLimit { retry_after_ms, .. } => {
                 response.insert_header((header::RETRY_AFTER, retry_after_ms.div_ceil(1000).max(1)));
             }
-            Error::StoreUnavailable(_) | Error::OutcomeUnknown(_) => {
+            Error::StoreUnavailable(_) | Error::OutcomeUnknown(_) | Error::TooManyStreams { .. } => {
                 response.insert_header((header::RETRY_AFTER, STORE_RETRY_AFTER_S));
             }
             Error::RequestTimeout(_) | Error::PayloadTooLarge { .. } => {
@@ -95,7 +95,9 @@ pub fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        ErrorCode::OutcomeUnknown | ErrorCode::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::OutcomeUnknown | ErrorCode::StoreUnavailable | ErrorCode::TooManyStreams => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
     }
 }
 

@@ -28,6 +28,7 @@ mod snapshots;
 mod store;
 mod submission;
 mod submit;
+mod watch;
 
 /// For benchmarks of the pure parts.
 #[doc(hidden)]
@@ -57,6 +58,7 @@ pub use self::service_bans::FinishBans;
 pub use self::settings::{Operator, Order, Settings, SnapshotSettings, SubmissionLimit, Subscore, Ties, Window};
 pub use self::snapshots::{Snapshot, TakeSnapshots};
 pub use self::submission::{Fingerprint, OPEN_PERIOD, Standing, Submission, WantedRanks, WindowStanding};
+pub use self::watch::changed_leaderboard;
 
 use self::audit::AuditNote;
 use self::board::RankingKeys;

@@ -9,6 +9,7 @@ mod reading;
 mod segments;
 mod service_bans;
 mod snapshots;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -57,6 +58,7 @@ const AUDIT: &str = include_str!("lua/_audit.lua");
 const SUBSCORES: &str = include_str!("lua/_subscores.lua");
 const SUBMISSION: &str = include_str!("lua/_submission.lua");
 const SHADOW: &str = include_str!("lua/_shadow.lua");
+const TELL: &str = include_str!("lua/_tell.lua");
 
 macro_rules! script {
     ($static:ident, $name:literal, $effect:ident, $($part:expr),*) => {
@@ -67,10 +69,10 @@ macro_rules! script {
 }
 
 script!(RECALL, "recall", Read, RECORD);
-script!(PUT, "put", Store, STAMP, FREEING);
-script!(DELETE, "delete", Free, FREEING);
+script!(PUT, "put", Store, STAMP, FREEING, TELL);
+script!(DELETE, "delete", Free, FREEING, TELL);
 script!(FREE, "free", Free,);
-script!(ROLL, "roll", Free, STAMP, PERIOD);
+script!(ROLL, "roll", Free, STAMP, PERIOD, TELL);
 script!(PERIODS, "periods", Read, STAMP, PERIOD);
 script!(
     SUBMIT,
@@ -92,14 +94,29 @@ script!(
     BANS,
     SHADOW,
     RECORD,
+    TELL,
     include_str!("lua/_guards.lua")
 );
 script!(PAGE, "page", Read, ORDER, DIRECTORY, ENTRY, READING, SHARED_RANK, STAMP, RANKING, PERIOD);
 script!(LOOKUP, "lookup", Read, ORDER, DIRECTORY, ENTRY, READING, SHARED_RANK, STAMP, RANKING, PERIOD);
 script!(DISTINCT, "distinct", Store, ORDER);
 script!(DISTRIBUTION, "distribution", Read, ORDER, READING, STAMP, RANKING, PERIOD, DECAY);
-script!(REMOVE, "remove", Free, ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, STAMP, RANKING, PERIOD, AUDIT);
-script!(TRIM, "trim", Free, ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, RANKING);
+script!(
+    REMOVE,
+    "remove",
+    Free,
+    ORDER,
+    DIRECTORY,
+    DIRECTORY_WRITE,
+    ENTRY,
+    ENTRY_WRITE,
+    STAMP,
+    RANKING,
+    PERIOD,
+    AUDIT,
+    TELL
+);
+script!(TRIM, "trim", Free, ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, RANKING, TELL);
 
 /// How storing settings ended.
 pub(super) enum Put {
@@ -173,7 +190,7 @@ impl LeaderboardStore {
     }
 
     /// The Redis server's time in µs, as far as it is known here. Scripts tell where that is too far off.
-    fn now_us(&self) -> i64 {
+    pub(super) fn now_us(&self) -> i64 {
         self.clock.estimate_us().saturating_add(self.ahead_us.load(Ordering::Relaxed))
     }
 

@@ -213,9 +213,17 @@ impl ListenForWakes {
         Self { queues, subscriber }
     }
 
-    /// Listens for ever.
-    pub async fn run(&self) -> Infallible {
+    /// Listens for ever. Others who wait hear every message, and when the subscription begins to stand.
+    pub async fn run(&self, others_hear: impl Fn(&str), others_look: impl Fn()) -> Infallible {
+        let on_message = |message: &str| {
+            self.queues.hear(message);
+            others_hear(message);
+        };
         // What was told while nobody listened is looked for.
-        self.subscriber.run(|message| self.queues.hear(message), || self.queues.wake_one_each()).await
+        let on_connected = || {
+            self.queues.wake_one_each();
+            others_look();
+        };
+        self.subscriber.run(on_message, on_connected).await
     }
 }

@@ -17,6 +17,7 @@ mod job_reads;
 mod key_changes;
 mod leaderboards;
 mod leases;
+mod live;
 mod member_rankings;
 mod members;
 mod movement;

@@ -318,7 +318,10 @@ async fn every_example_works_as_it_stands() {
     let of_a_lease = ["ack_job", "nack_job", "extend_lease"];
     let known: BTreeSet<&str> =
         operations().iter().filter_map(|operation| operation.value["operationId"].as_str()).collect();
-    assert_eq!(known, order.into_iter().chain(of_a_lease).collect(), "every operation is tried");
+    // A stream has no end: tests/api/live.rs follows some.
+    let without_end = ["watch_rankings"];
+    let tried = order.into_iter().chain(of_a_lease).chain(without_end);
+    assert_eq!(known, tried.collect(), "every operation is tried");
     for id in order {
         // What a visitor may retry is scheduled or dead; and no example is to wait for a job in vain.
         match id {

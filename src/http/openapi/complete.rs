@@ -116,7 +116,7 @@ impl ErrorAnswer {
         },
         Self {
             name: "Unavailable",
-            codes: &[ErrorCode::StoreUnavailable, ErrorCode::OutcomeUnknown],
+            codes: &[ErrorCode::StoreUnavailable, ErrorCode::OutcomeUnknown, ErrorCode::TooManyStreams],
             applies: |path, _, _| is_api(path),
         },
     ];

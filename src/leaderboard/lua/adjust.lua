@@ -24,5 +24,6 @@ local result = submit(rankings, ARGV[11], tonumber(ARGV[12]), ARGV[13], ARGV[14]
 if result[1] ~= 'ok' then return result end
 if shape.ties ~= 'member' then redis.call('HSET', KEYS[1], 'stamp', string.format('%.0f', stamp)) end
 if section.new_periods then note_periods(KEYS[1], section, #KEYS + 1) end
+tell(redis.call('HGET', KEYS[1], 'watched'), 0)
 audit(KEYS[3], '*', now, ARGV[16])
 return result

@@ -36,5 +36,6 @@ elseif before ~= '' then
   show(rankings, member, shape)
 end
 if after ~= before then ban_note(KEYS[1], bans, member, after) end
+if after ~= before then tell(redis.call('HGET', KEYS[1], 'watched'), 0) end
 if ARGV[8] ~= '' then audit(KEYS[4], '*', now, ARGV[8]) end
 return { 'ok', banned_here and before or '', ban }

@@ -5,5 +5,6 @@
 if redis.call('HGET', KEYS[1], 'version') ~= ARGV[1] then return { 'stale' } end
 for i = 2, #ARGV do free_periods(KEYS[2], KEYS[i + 1], ARGV[i]) end
 for i = #ARGV + 2, #KEYS do redis.call('UNLINK', KEYS[i]) end
+tell(redis.call('HGET', KEYS[1], 'watched'), 0)
 redis.call('UNLINK', KEYS[1])
 return { 'ok' }

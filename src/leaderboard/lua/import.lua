@@ -9,7 +9,7 @@
 
 -- What comes from clocks that are so far ahead does not move the leaderboard's own time on.
 local LEAD_US = 1000000
-local board = redis.call('HMGET', KEYS[1], 'version', 'stamp', 'bans', 'bans_seen')
+local board = redis.call('HMGET', KEYS[1], 'version', 'stamp', 'bans', 'bans_seen', 'watched')
 if board[1] ~= ARGV[1] then return { 'stale' } end
 if bans_behind(board[4], ARGV[8]) then return { 'bans' } end
 local r = ranking_at(2)
@@ -53,4 +53,5 @@ for i = 9, #ARGV, 8 do
 end
 if keep > 0 then entries_trim(r, keep, 2 * (#results - 1), width, sub_width) end
 if latest > before and ties ~= 'member' then redis.call('HSET', KEYS[1], 'stamp', string.format('%.0f', latest)) end
+tell(board[5], now)
 return results

@@ -25,4 +25,5 @@ if section and tonumber(section) > tonumber(floor or '0') then redis.call('HSET'
 redis.call('HDEL', KEYS[1], 'section')
 for i = 9, #ARGV do free_periods(KEYS[2], KEYS[standing + i - 6], ARGV[i]) end
 for i = standing + #ARGV - 5, #KEYS do redis.call('UNLINK', KEYS[i]) end
+tell(redis.call('HGET', KEYS[1], 'watched'), 0)
 return { 'ok', first, created }

@@ -16,4 +16,5 @@ for _, r in ipairs(rankings_from(4, #KEYS - 3)) do
   removed = removed + redis.call('HDEL', r.hidden, ARGV[4])
 end
 if removed > 0 and ARGV[6] ~= '' then audit(KEYS[3], '*', clock_us(ARGV[5]), ARGV[6]) end
+if removed > 0 then tell(redis.call('HGET', KEYS[1], 'watched'), 0) end
 return { 'ok', removed }

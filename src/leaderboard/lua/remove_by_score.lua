@@ -25,5 +25,6 @@ for i = 1, #found, 2 do
   end
 end
 if #names > 0 then audit(KEYS[2], '*', now, ARGV[8], unpack(names)) end
+tell(redis.call('HGET', KEYS[1], 'watched'), 0)
 removed[2] = redis.call('ZCOUNT', searched, low, high)
 return removed

@@ -19,5 +19,8 @@ for i = 3, #KEYS do
     redis.call('ZREM', list, period)
   end
 end
-if floor > before then redis.call('HSET', KEYS[1], 'floor', string.format('%.0f', floor * 1000)) end
+if floor > before then
+  redis.call('HSET', KEYS[1], 'floor', string.format('%.0f', floor * 1000))
+  tell(redis.call('HGET', KEYS[1], 'watched'), now_us)
+end
 return { 'ok', closed, redis.call('LLEN', KEYS[2]), string.format('%.0f', now_us) }

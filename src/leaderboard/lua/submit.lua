@@ -13,7 +13,7 @@
 --         for each submission } | { 'replayed', label and note of the call, … }; a result is { 'ok', for each ranking:
 --         updated, score, rank, previous score, previous rank } | { 'replayed', label, … } | { 'mismatch' }
 --         | { 'closed' } | { 'banned' } | { 'limited', retry ms } | { 'overflow' } | { 'crowded', dimension }
-local board = redis.call('HMGET', KEYS[1], 'version', 'stamp', 'bans', 'bans_seen')
+local board = redis.call('HMGET', KEYS[1], 'version', 'stamp', 'bans', 'bans_seen', 'watched')
 if board[1] ~= ARGV[1] then return { 'stale' } end
 if bans_behind(board[4], ARGV[16]) then return { 'bans' } end
 local head = ARGV[12] ~= '' and KEYS[3]
@@ -54,6 +54,7 @@ end
 if stamp > first and shape.ties ~= 'member' then
   redis.call('HSET', KEYS[1], 'stamp', string.format('%.0f', stamp - 1))
 end
+if stamp > first or (counted and shape.dimensions) then tell(board[5], now) end
 if counted and section.new_periods then note_periods(KEYS[1], section, rows_from) end
 if head and counted then
   remember(head, ARGV[12], '', {}, lifetime)

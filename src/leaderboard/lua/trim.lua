@@ -4,4 +4,6 @@
 --   Gives { 'stale' } or { 'ok', entries still to go }.
 if redis.call('HGET', KEYS[1], 'version') ~= ARGV[1] then return { 'stale' } end
 local r = ranking_at(2)
-return { 'ok', entries_trim(r, tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[2]), tonumber(ARGV[3])) }
+local left = entries_trim(r, tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[2]), tonumber(ARGV[3]))
+tell(redis.call('HGET', KEYS[1], 'watched'), 0)
+return { 'ok', left }

@@ -6,7 +6,7 @@ use super::super::adjust::{Removed, ScoreRange};
 use super::super::reply;
 use super::{
     AUDIT, BANS, DECAY, DESCRIBE, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, HIDDEN, LeaderboardStore, ORDER,
-    PERIOD, RANKING, SHADOW, STAMP, SUBMISSION, SUBSCORES, Submitted, directory_hash, section_lines, ties_name,
+    PERIOD, RANKING, SHADOW, STAMP, SUBMISSION, SUBSCORES, Submitted, TELL, directory_hash, section_lines, ties_name,
 };
 use crate::db::{Effect, Script, Versioned};
 use crate::error::{Error, Result};
@@ -19,12 +19,13 @@ use crate::leaderboard::submission::{Row, WindowStanding};
 static ADJUST: LazyLock<Script> = LazyLock::new(|| {
     let body = include_str!("../lua/adjust.lua");
     let entries = [ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, DESCRIBE, STAMP, RANKING, PERIOD];
-    let rest = [SUBSCORES, DECAY, SUBMISSION, HIDDEN, BANS, SHADOW, AUDIT, body];
+    let rest = [SUBSCORES, DECAY, SUBMISSION, HIDDEN, BANS, SHADOW, AUDIT, TELL, body];
     Script::new("adjust", Effect::Store, &[&entries[..], &rest].concat())
 });
 static REMOVE_BY_SCORE: LazyLock<Script> = LazyLock::new(|| {
     let body = include_str!("../lua/remove_by_score.lua");
-    let parts = [ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, STAMP, RANKING, PERIOD, DECAY, AUDIT, body];
+    let parts =
+        [ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, STAMP, RANKING, PERIOD, DECAY, AUDIT, TELL, body];
     Script::new("remove_by_score", Effect::Free, &parts)
 });
 

@@ -6,7 +6,7 @@ use redis::Value;
 
 use super::{
     AUDIT, BANS, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, HIDDEN, LeaderboardStore, ORDER, PERIOD, RANKING,
-    STAMP,
+    STAMP, TELL,
 };
 use crate::db::{Effect, Reply, Script, Versioned};
 use crate::error::{Error, Result};
@@ -17,8 +17,21 @@ use crate::types::{Limit, Member};
 
 static BAN: LazyLock<Script> = LazyLock::new(|| {
     let body = include_str!("../lua/ban.lua");
-    let parts =
-        [ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, STAMP, RANKING, PERIOD, HIDDEN, BANS, AUDIT, body];
+    let parts = [
+        ORDER,
+        DIRECTORY,
+        DIRECTORY_WRITE,
+        ENTRY,
+        ENTRY_WRITE,
+        STAMP,
+        RANKING,
+        PERIOD,
+        HIDDEN,
+        BANS,
+        AUDIT,
+        TELL,
+        body,
+    ];
     Script::new("ban", Effect::Store, &parts)
 });
 

@@ -3,6 +3,7 @@
 mod answer;
 mod app;
 mod contract;
+mod events;
 mod jobs;
 mod metrics;
 mod plain;
@@ -14,6 +15,7 @@ mod worker;
 pub use self::answer::{Answer, entries};
 pub use self::app::{Body, Request, TestApp, encoded};
 pub use self::contract::document;
+pub use self::events::Events;
 pub use self::jobs::{STATES, TEN_YEARS_MS, assert_prompt, at, ids, millis};
 pub use self::metrics::{Scrape, until_in_flight};
 pub use self::plain::Plain;
