@@ -137,7 +137,10 @@ impl Model {
         }
         for number in self.segments.declare(&settings) {
             for row in self.windows.iter_mut().flat_map(|(_, rows)| rows) {
-                row.parts.remove(&number);
+                // One that stood for a combination alone is in no ranking that goes.
+                if row.parts.get(&number).is_some_and(|(ranked, _)| *ranked) {
+                    row.parts.remove(&number);
+                }
             }
         }
         self.settings = settings;
