@@ -89,7 +89,7 @@ fn parts(number: f64) -> (f64, f64) {
 /// How many digits of a total are true, by how far what is kept of it lies from the next double.
 fn true_digits(kept: f64) -> usize {
     let exponent = kept.abs().max(1.0).log2().floor() as i32 + 1;
-    let digits = (f64::from(53 - exponent) * 0.30103).floor() as i32;
+    let digits = (f64::from(53 - exponent) * std::f64::consts::LOG10_2).floor() as i32;
     usize::try_from(digits.clamp(1, MOST_DIGITS)).unwrap_or(1)
 }
 

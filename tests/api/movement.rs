@@ -152,6 +152,13 @@ async fn a_midnight_with_the_service_down_is_made_up_for() {
     // Once: another start on that day takes none.
     app.advance(Duration::from_secs(3600));
     let app = app.restart().await;
+    let has_looked = async || {
+        let metrics = app.get("/metrics").await;
+        let runs =
+            metrics.text().lines().any(|line| line.contains("task=\"leaderboard.snapshots\"") && !line.ends_with(" 0"));
+        runs.then_some(())
+    };
+    eventually("the task has looked", has_looked).await;
     app.advance_to("2026-11-27T00:00:00Z");
     until_taken(&app, "all_time", &[("2026-11-27T00:00:00.000Z", 1), ("2026-11-26T05:40:00.000Z", 1)]).await;
 }

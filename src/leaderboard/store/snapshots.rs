@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use redis::Value;
 
 use super::{LeaderboardStore, PERIOD, STAMP, Versioned, directory_hash};
-use crate::db::{Effect, Script};
+use crate::db::{Effect, Script, ScriptCall};
 use crate::error::{Error, Result};
 use crate::leaderboard::board::{Board, RankingKeys};
 use crate::leaderboard::calendar::Span;
@@ -120,7 +120,7 @@ impl LeaderboardStore {
                 .arg(&before)
                 .arg(&after)
                 .number(gone.len() as u64);
-            call = gone.iter().fold(call, |call, field| call.arg(field));
+            call = gone.iter().fold(call, ScriptCall::arg);
             for (field, records) in coming.drain(..) {
                 call = call.arg(field).arg(records);
             }
