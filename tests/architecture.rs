@@ -37,6 +37,8 @@ const KEY_KINDS: &[&str] = &[
     "limit",
     "periods",
     "free",
+    "closing",
+    "inbox",
     "leaderboards",
     "probe",
     "ready",

@@ -85,6 +85,7 @@ fn routes(service: &mut ServiceConfig) {
         .service(leaderboards::delete_leaderboard)
         .service(leaderboards::list_leaderboards)
         .service(windows::list_periods)
+        .service(windows::close_window)
         .service(jobs::enqueue_jobs)
         .service(jobs::get_job)
         .service(jobs::list_jobs)

@@ -177,7 +177,8 @@ impl Leaderboards {
         let open = self.open_ranking(board, view.window.as_ref())?;
         let the_open_one = || Chosen { ranking: Arc::clone(&open), only_while: open.span.map(PeriodSpan::bounds_us) };
         let Some(period) = &view.period else { return Ok(the_open_one()) };
-        if open.span.is_some() && self.store.has_period(board, &open.window, period).await? {
+        if (open.span.is_some() || *period != open.period) && self.store.has_period(board, &open.window, period).await?
+        {
             let ranking = Arc::new(board.sections.ranking(&open.window, period, None));
             return Ok(Chosen { ranking, only_while: None });
         }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::calendar::Calendar;
+use super::reward::{self, OnClose, Reward};
 use crate::cron::CronFault;
 use crate::error::Fault;
 use crate::types::{Score, WindowName, present, read_choice, read_object};
@@ -87,12 +88,16 @@ pub struct Window {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[schema(nullable = false, minimum = 0, maximum = 1000, example = 8)]
     pub keep: Option<u32>,
+    /// Who is told when a period of this window is closed, in the place of the leaderboard's `on_close`.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false)]
+    pub on_close: Option<OnClose>,
 }
 
 impl Window {
     /// A window that never resets.
     pub fn without_reset(name: WindowName) -> Self {
-        Self { name, reset: None, timezone: None, keep: None }
+        Self { name, reset: None, timezone: None, keep: None, on_close: None }
     }
 
     /// Whether both begin anew at the same times.
@@ -116,9 +121,6 @@ impl Window {
         }
         if self.reset.is_none() && self.timezone.is_some() {
             faults.push(Fault::new(format!("{pointer}/timezone"), "needs a `reset`"));
-        }
-        if self.reset.is_none() && self.keep.is_some() {
-            faults.push(Fault::new(format!("{pointer}/keep"), "needs a `reset`"));
         }
         if self.keep.is_some_and(|keep| keep > MAX_KEEP) {
             faults.push(Fault::new(format!("{pointer}/keep"), format!("must be 0 to {MAX_KEEP}")));
@@ -185,9 +187,12 @@ pub struct Settings {
     /// Over how many Redis slots entries are spread. This version offers 1.
     #[schema(minimum = 1, maximum = 1)]
     pub shards: u32,
-    /// What the best of a closed period get. Not offered by this version: must be empty.
-    #[schema(value_type = Vec<Object>, max_items = 0)]
-    pub rewards: Vec<serde_json::Value>,
+    /// What the best of a closed period get. What stands here when a period is closed holds for it.
+    #[schema(max_items = 100)]
+    pub rewards: Vec<Reward>,
+    /// Who is told when a period is closed; `null` for nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_close: Option<OnClose>,
 }
 
 read_object!(Window, written);
@@ -211,6 +216,7 @@ impl Default for Settings {
             max_entries: None,
             shards: 1,
             rewards: Vec::new(),
+            on_close: None,
         }
     }
 }
@@ -227,7 +233,6 @@ impl Settings {
         check((1..=MAX_WINDOWS).contains(&self.windows.len()), "/windows", "must be 1 to 16 windows");
         check(distinct(self.windows.iter().map(|window| &window.name)), "/windows", "must have different names");
         check(self.segments.is_empty(), "/segments", "are not offered by this version");
-        check(self.rewards.is_empty(), "/rewards", "are not offered by this version");
         check(self.subscores.len() <= MAX_SUBSCORES, "/subscores", "must be at most 4 columns");
         check(distinct(self.subscores.iter().map(|column| &column.name)), "/subscores", "must have different names");
         let ordered = !matches!((self.min_score, self.max_score), (Some(min), Some(max)) if min > max);
@@ -240,6 +245,7 @@ impl Settings {
             check((1..=MAX_SUBMISSION_LIMIT).contains(&limit), "/submission_limit/limit", "must be 1 to 1000");
             check((1..=MAX_LIMIT_MS).contains(&per_ms), "/submission_limit/per_ms", "must be 1 to 2592000000");
         }
+        faults.extend(reward::faults(self));
         // Their number is bounded first: each is work.
         for (number, window) in self.windows.iter().enumerate().take(MAX_WINDOWS) {
             faults.extend(window.faults(&format!("/windows/{number}")));

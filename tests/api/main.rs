@@ -3,6 +3,7 @@
 #![expect(clippy::panic, reason = "a test fails by a panic")]
 
 mod batch;
+mod closing;
 mod delays;
 mod dequeue;
 mod enqueue;
@@ -28,6 +29,8 @@ mod rankings;
 mod remains;
 mod restart;
 mod retries;
+mod reward_faults;
+mod rewards;
 mod schedules;
 mod scores;
 mod store;

@@ -1,12 +1,16 @@
 -- Creates a leaderboard or changes its settings.
 --   KEYS  1 board  2 what is to be freed, then the rank ZSETs and lists of periods that stand, then the lists of periods
 --         that go, then other keys of windows that go
---   ARGV  1 version that is expected ('' = none yet)  2 new version  3 epoch  4 settings  5 what a ranking with entries
+--   ARGV  1 asked (see _period.lua; '' = none yet)  2 new version  3 epoch  4 settings  5 what a ranking with entries
 --         cannot change  6 now µs ('' = server time)  7 how many rank ZSETs and lists of periods
---         stand, the first window's rank ZSET first, then a stem for each list of periods that goes
---   Gives { 'stale' } | { 'fixed' } (it has entries) | { 'ok', entries, created ms }.
+--         stand, the first window's rank ZSET first  8 starts given by hand  9 new windows that do not reset, ' ' behind each,
+--         then a stem for each list of periods that goes
+--   Gives { 'stale' } | { 'period', now µs } | { 'fixed' } (it has entries) | { 'ok', entries, created ms,
+--         starts given by hand }.
 local board = redis.call('HMGET', KEYS[1], 'version', 'fixed', 'created')
-if (board[1] or '') ~= ARGV[1] then return { 'stale' } end
+if ARGV[1] == '' and board[1] then return { 'stale' } end
+local refused_call = ARGV[1] ~= '' and refusal(KEYS[1], ARGV[1])
+if refused_call then return refused_call end
 local standing, entries, first = tonumber(ARGV[7]), 0, 0
 for i = 3, standing + 2 do
   local count = redis.call('ZCARD', KEYS[i])
@@ -14,12 +18,15 @@ for i = 3, standing + 2 do
   if i == 3 then first = count end
 end
 if board[2] and board[2] ~= ARGV[5] and entries > 0 then return { 'fixed' } end
-local created = board[3] or string.format('%.0f', math.floor(clock_us(ARGV[6]) / 1000))
-redis.call('HSET', KEYS[1], 'version', ARGV[2], 'epoch', ARGV[3], 'settings', ARGV[4], 'fixed', ARGV[5], 'created', created)
+local now = string.format('%.0f', math.floor(clock_us(ARGV[6]) / 1000))
+local created = board[3] or now
+local starts = ARGV[8] .. string.gsub(ARGV[9], ' ', ' ' .. now .. '\n')
+redis.call('HSET', KEYS[1], 'version', ARGV[2], 'epoch', ARGV[3], 'settings', ARGV[4], 'fixed', ARGV[5], 'created', created,
+  'starts', starts)
 -- Periods of new windows are still to be noted. What has ended takes no more all the same.
 local section, floor = redis.call('HGET', KEYS[1], 'section'), redis.call('HGET', KEYS[1], 'floor')
 if section and tonumber(section) > tonumber(floor or '0') then redis.call('HSET', KEYS[1], 'floor', section) end
 redis.call('HDEL', KEYS[1], 'section')
-for i = 8, #ARGV do free_periods(KEYS[2], KEYS[standing + i - 5], ARGV[i]) end
-for i = standing + #ARGV - 4, #KEYS do redis.call('UNLINK', KEYS[i]) end
-return { 'ok', first, created }
+for i = 10, #ARGV do free_periods(KEYS[2], KEYS[standing + i - 7], ARGV[i]) end
+for i = standing + #ARGV - 6, #KEYS do redis.call('UNLINK', KEYS[i]) end
+return { 'ok', first, created, starts }
