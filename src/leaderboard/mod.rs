@@ -145,6 +145,9 @@ impl Leaderboards {
             self.check_resets(old, &new).await?;
             // What ends from here on makes the call stale, so that each period is paid by the settings that it was closed under.
             let Versioned::Current(rolled) = self.store.roll(old, ROLLED_AT_ONCE).await? else { return Ok(None) };
+            if rolled.closing {
+                self.note_closing(name);
+            }
             let until_us = old.sections.at(rolled.now_us).bounds().1;
             only_while = old.sections.change().then_some((rolled.now_us, until_us));
             self.check_paid(old, &new).await?;

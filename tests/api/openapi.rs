@@ -274,6 +274,7 @@ async fn every_example_works_as_it_stands() {
         "export_leaderboard",
         "import_leaderboard",
         "delete_member",
+        "close_window",
         "delete_leaderboard",
         "put_queue",
         "enqueue_job",

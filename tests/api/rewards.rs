@@ -11,7 +11,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const TODAY: &str = "2026-11-23T00:00:00.000Z";
 const TOMORROW: &str = "2026-11-24T00:00:00.000Z";
 
-fn daily(rewards: Value) -> Value {
+fn daily(rewards: &Value) -> Value {
     json!({"windows": [{"name": "daily", "reset": "daily"}], "rewards": rewards})
 }
 
@@ -54,7 +54,7 @@ async fn a_period_that_ends_pays_each_rewarded_entry_once() {
         {"window": "daily", "from_rank": 2, "to_rank": 3, "queue": "prizes", "payload": {"gems": 100}},
         {"window": "daily", "from_rank": 250, "to_rank": 251, "queue": "prizes"},
     ]);
-    app.create("race", daily(rewards)).await;
+    app.create("race", daily(&rewards)).await;
     fill(&app, "race", 300).await;
     app.advance(DAY);
     let payloads = paid(&app, "race", "daily", "prizes").await;
@@ -96,7 +96,7 @@ async fn shares_that_meet_have_nobody_in_common() {
         {"window": "daily", "from_percent": 10, "to_percent": 33.333, "queue": "prizes", "payload": {"of": "middle"}},
         {"window": "daily", "from_percent": 33.333, "to_percent": 100, "queue": "prizes", "payload": {"of": "rest"}},
     ]);
-    app.create("race", daily(rewards)).await;
+    app.create("race", daily(&rewards)).await;
     fill(&app, "race", 103).await;
     app.advance(DAY);
     let payloads = paid(&app, "race", "daily", "prizes").await;
@@ -113,7 +113,7 @@ async fn shares_that_meet_have_nobody_in_common() {
 #[tokio::test]
 async fn the_end_of_a_period_is_told_after_its_rewards() {
     let app = TestApp::spawn().await;
-    let mut settings = daily(json!([{"window": "daily", "to_rank": 2, "queue": "seasons"}]));
+    let mut settings = daily(&json!([{"window": "daily", "to_rank": 2, "queue": "seasons"}]));
     settings["on_close"] = json!({"queue": "seasons"});
     let own = json!({"name": "own", "on_close": {"queue": "others"}});
     settings["windows"].as_array_mut().expect("windows").push(own);
@@ -134,13 +134,13 @@ async fn the_end_of_a_period_is_told_after_its_rewards() {
 async fn the_settings_at_the_closing_count() {
     let app = TestApp::spawn().await;
     let reward = |gems: u32| json!([{"window": "daily", "to_rank": 1, "queue": "prizes", "payload": {"gems": gems}}]);
-    app.create("race", daily(reward(1))).await;
+    app.create("race", daily(&reward(1))).await;
     app.submit("race", "ann", 1).await;
     // Changed while the period is open: the new ones count.
-    app.put("/v1/leaderboards/race", daily(reward(2))).await.is(200);
+    app.put("/v1/leaderboards/race", daily(&reward(2))).await.is(200);
     app.advance(DAY);
     // Changed right after its end: the old ones count, whether anybody has looked since or not.
-    app.put("/v1/leaderboards/race", daily(reward(3))).await.is(200);
+    app.put("/v1/leaderboards/race", daily(&reward(3))).await.is(200);
     let payloads = paid(&app, "race", "daily", "prizes").await;
     assert_eq!(payloads.iter().map(|payload| &payload["gems"]).collect::<Vec<_>>(), [&json!(2)]);
 }
@@ -149,10 +149,10 @@ async fn the_settings_at_the_closing_count() {
 async fn a_queue_that_cannot_be_made_keeps_its_rewards_waiting_and_nobody_else() {
     let app = TestApp::with().without_auto_create().spawn().await;
     let reward = |queue: &str| json!([{"window": "daily", "to_rank": 3, "queue": queue}]);
-    let mut settings = daily(reward("missing"));
+    let mut settings = daily(&reward("missing"));
     settings["windows"][0]["keep"] = json!(0);
     app.create("first", settings).await;
-    app.create("second", daily(reward("there"))).await;
+    app.create("second", daily(&reward("there"))).await;
     app.create_queue("there", json!({})).await;
     for board in ["first", "second"] {
         app.fill(board, [("ann", 3), ("bob", 5), ("cat", 1), ("dan", 0)]).await;
@@ -210,7 +210,7 @@ async fn a_member_that_leaves_while_a_period_is_paid_changes_nothing_for_others(
 #[tokio::test]
 async fn what_a_stopped_service_missed_is_paid_later() {
     let app = TestApp::spawn().await;
-    app.create("race", daily(json!([{"window": "daily", "to_rank": 1, "queue": "prizes"}]))).await;
+    app.create("race", daily(&json!([{"window": "daily", "to_rank": 1, "queue": "prizes"}]))).await;
     app.submit("race", "ann", 1).await;
     app.advance(DAY * 3);
     let app = app.restart().await;
@@ -247,12 +247,12 @@ async fn faulty_rewards_are_refused_with_their_place() {
         (json!({"to_rank": 1, "payload": {"x": "y".repeat(2048)}}), "/rewards/0/payload"),
         (json!({"to_rank": 1, "gems": 5}), "/rewards/0/gems"),
     ] {
-        let answer = app.put("/v1/leaderboards/race", daily(json!([reward(more.clone())]))).await;
+        let answer = app.put("/v1/leaderboards/race", daily(&json!([reward(more.clone())]))).await;
         let answer = answer.fails_with(422, "invalid");
         assert_eq!(answer["errors"][0]["pointer"], pointer, "{more}: {}", answer.text());
     }
     let many = vec![reward(json!({"to_rank": 1})); 101];
-    let answer = app.put("/v1/leaderboards/race", daily(json!(many))).await.fails_with(422, "invalid");
+    let answer = app.put("/v1/leaderboards/race", daily(&json!(many))).await.fails_with(422, "invalid");
     assert_eq!(answer["errors"][0]["pointer"], "/rewards");
     let on_close = json!({"on_close": {"queue": "-"}});
     app.put("/v1/leaderboards/race", on_close).await.fails_with(422, "invalid");

@@ -1,6 +1,7 @@
 //! Closing windows, and what is to be paid for what is closed.
 
 use super::super::board::{Board, RankingKeys};
+use super::super::calendar::Span;
 use super::super::reply::Reply;
 use super::super::reward::Plan;
 use super::super::section::RANKING_KEYS;
@@ -83,7 +84,7 @@ impl LeaderboardStore {
         let number = windows.iter().position(|window| window.name == open.window).map_or(0, |place| place + 1);
         let call = CLOSE
             .keys(&keys)
-            .arg(self.asked(board, open.span.map(|span| span.bounds_us())))
+            .arg(self.asked(board, open.span.map(Span::bounds_us)))
             .arg(self.clock.to_argument())
             .arg(board.version.next().text())
             .arg(board.starts.only(|window| *window != open.window).text())
