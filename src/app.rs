@@ -20,6 +20,7 @@ use crate::http::{self, Document, Draining, Live, Services};
 use crate::leaderboard::{FinishBans, Leaderboards, Roll, TakeSnapshots};
 use crate::metrics::Metrics;
 use crate::queue::{ListenForWakes, Queues, Tend, WakeWaiters};
+use crate::season::Pay;
 use crate::task::Driver;
 use crate::types::Clock;
 
@@ -149,6 +150,8 @@ impl App {
         let handle = server.handle();
         let mut tasks = Driver::new(metrics);
         tasks.start(Tend::new(queues.on(db.handle())));
+        let payer = tasks.start(Pay::new(leaderboards.on(db.handle()), queues.on(db.handle())));
+        leaderboards.pay_with(payer);
         tasks.start(Roll::new(leaderboards.on(db.handle())));
         tasks.start(TakeSnapshots::new(leaderboards.on(db.handle())));
         tasks.start(FinishBans::new(leaderboards.on(db.handle())));

@@ -9,6 +9,7 @@
 //! | 2 | [`db`] |
 //! | 3 | [`events`], [`task`] |
 //! | 4 | [`auth`], [`leaderboard`], [`queue`] |
+//! | 5 | [`season`] |
 //! | 6 | [`http`], [`worker`] |
 //! | 7 | [`app`] |
 //! | 8 | [`cli`] |
@@ -25,6 +26,7 @@ pub mod http;
 pub mod leaderboard;
 pub mod metrics;
 pub mod queue;
+pub mod season;
 pub mod task;
 pub mod telemetry;
 pub mod types;

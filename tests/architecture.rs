@@ -48,6 +48,8 @@ const KEY_KINDS: &[&str] = &[
     "pending",
     "periods",
     "free",
+    "closing",
+    "inbox",
     "leaderboards",
     "probe",
     "ready",

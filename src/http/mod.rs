@@ -110,6 +110,7 @@ fn routes(service: &mut ServiceConfig) {
         .service(windows::list_periods)
         .service(snapshots::list_snapshots)
         .service(events::watch_rankings)
+        .service(windows::close_window)
         .service(jobs::enqueue_jobs)
         .service(jobs::get_job)
         .service(jobs::list_jobs)

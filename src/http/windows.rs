@@ -1,27 +1,30 @@
 //! Windows of a leaderboard and their periods.
 
+use actix_web::http::StatusCode;
 use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse, get};
+use actix_web::{HttpRequest, HttpResponse, get, post};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::access::{Allowed, LeaderboardsRead};
-use super::headers::tagged;
+use super::access::{Allowed, LeaderboardsAdmin, LeaderboardsRead};
+use super::headers::{IdempotencyHeader, answered, tagged};
+use super::json::OptionalJson;
 use super::problem::Problem;
-use super::query::{ListParameters, OfWindow, Query, name_cursor, next_name_cursor};
-use crate::leaderboard::{Leaderboards, Period, PeriodState};
+use super::query::{ListParameters, NoParameters, OfWindow, Query, name_cursor, next_name_cursor};
+use super::queues::Nothing;
+use crate::leaderboard::{ClosedPeriod, Leaderboards, Period, PeriodState};
 use crate::types::Timestamp;
 
 /// A period of a window.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Period)]
 pub struct PeriodView {
-    /// Its name: its start, or `open` where the window does not reset.
+    /// Its name: its start, or `open` where the window does not reset and it has not been closed.
     #[schema(example = "2026-11-23T00:00:00.000Z")]
     period: String,
     /// What becomes of it.
     state: PeriodState,
-    /// Absent where the window does not reset.
+    /// Absent for `open`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false, example = "2026-11-23T00:00:00.000Z")]
     started_at: Option<Timestamp>,
@@ -80,4 +83,39 @@ pub async fn list_periods(
         next_cursor: next.map(|start| next_name_cursor(&start.to_string())),
     };
     tagged(&request, &view)
+}
+
+/// A period that was closed.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ClosedPeriod)]
+pub struct ClosedPeriodView {
+    /// Its name.
+    #[schema(example = "2026-11-23T00:00:00.000Z")]
+    period: String,
+}
+
+/// Closes the open period of a window now; the next one begins.
+///
+/// A window that resets does so at its next time all the same. The period of one that does not reset gets the name of its
+/// start. Closed periods take no more scores, bans and adjustments; rewards and `on_close` follow at once. The same
+/// `Idempotency-Key` twice closes once.
+#[utoipa::path(
+    tag = "leaderboards",
+    security(("token" = ["leaderboards:admin"])),
+    params(OfWindow, ("Idempotency-Key" = Option<String>, Header, description = "Makes the request count once.",
+        min_length = 1, max_length = 128, pattern = "^[!-~]+$", nullable = false)),
+    responses((status = 202, description = "The period is closed; its rewards are being handed out.", body = ClosedPeriodView)),
+)]
+#[post("/v1/leaderboards/{leaderboard}/windows/{window}/close")]
+pub async fn close_window(
+    _: Allowed<LeaderboardsAdmin>,
+    at: OfWindow,
+    _: Query<NoParameters>,
+    key: IdempotencyHeader,
+    _: OptionalJson<Nothing>,
+    leaderboards: Data<Leaderboards>,
+) -> Result<HttpResponse, Problem> {
+    let closed = leaderboards.close_window(&at.leaderboard, &at.window, key.0.as_ref()).await?;
+    let ClosedPeriod { period, replayed } = closed;
+    Ok(answered(StatusCode::ACCEPTED, &ClosedPeriodView { period }, replayed))
 }

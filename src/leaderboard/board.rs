@@ -8,6 +8,7 @@ pub(super) use super::section::RankingKeys;
 use super::section::{Sections, TAG};
 use super::segments::{Dimensions, Part};
 use super::settings::{Order, Settings, Window};
+use super::starts::Starts;
 use crate::cron::CronFault;
 use crate::db::Keyspace;
 pub(super) use crate::db::Version;
@@ -30,6 +31,7 @@ pub struct Board {
     pub(super) directions: String,
     pub(super) key: String,
     pub(super) dimensions: Dimensions,
+    pub(super) starts: Starts,
     pub(super) sections: Sections,
     keyspace: Keyspace,
 }
@@ -99,14 +101,16 @@ impl Board {
         settings: Settings,
         numbers: &BTreeMap<String, u64>,
         created_at: Timestamp,
+        starts: Starts,
     ) -> Result<Self, CronFault> {
         Ok(Self {
             key: board_key(keyspace, &name),
             width: order_key::width(&settings),
             sub_width: order_key::sub_width(&settings),
             directions: settings.subscores.iter().map(|column| order_letter(column.order)).collect(),
-            sections: Sections::new(keyspace, &name, &version.epoch, settings.order, &settings.windows)?,
             dimensions: Dimensions::of(&settings, numbers),
+            sections: Sections::new(keyspace, &name, &version.epoch, settings.order, &settings.windows, &starts)?,
+            starts,
             keyspace: keyspace.clone(),
             name,
             settings,
@@ -173,6 +177,17 @@ impl Board {
         format!("{} {}{}", ranking.rank, self.settings.fixed_part(), part.map_or("", Part::as_str))
     }
 
+    /// When the open period of a window without a reset began, in ms since 1970.
+    pub(super) fn began_ms(&self, window: &WindowName) -> i64 {
+        self.starts.of(window).unwrap_or_else(|| self.created_at.as_millis())
+    }
+
+    /// What is closed and not paid yet.
+    pub(super) fn closing_key(&self) -> String {
+        let epoch = &self.version.epoch;
+        self.keyspace.tagged(TAG, self.name.as_str(), &format!("closing:{epoch}"))
+    }
+
     /// The windows that reset, in the order of the settings.
     pub(super) fn resetting(&self) -> impl Iterator<Item = &Window> {
         self.settings.windows.iter().filter(|window| window.reset.is_some())
@@ -190,6 +205,12 @@ impl Board {
             other.settings.windows.iter().any(|theirs| theirs.name == mine.name && theirs.resets_like(mine))
         };
         self.settings.windows.iter().filter(move |mine| !stays(mine))
+    }
+
+    /// The windows without a reset that `old` does not have, a space behind each.
+    pub(super) fn steady_windows_new_to(&self, old: &Self) -> String {
+        let added = self.windows_missing_in(old).filter(|window| window.reset.is_none());
+        added.map(|window| format!("{} ", window.name)).collect()
     }
 
     /// The windows that `other` has too, with other resets.

@@ -5,6 +5,7 @@ mod audit;
 mod bans;
 mod board;
 mod calendar;
+mod closing;
 mod cursor;
 mod decay;
 mod decaying;
@@ -15,9 +16,11 @@ mod member_rankings;
 mod merge;
 mod movement;
 mod order_key;
+mod payout;
 mod period;
 mod reads;
 mod reply;
+mod reward;
 mod roll;
 mod section;
 mod segment_values;
@@ -25,6 +28,7 @@ mod segments;
 mod service_bans;
 mod settings;
 mod snapshots;
+mod starts;
 mod store;
 mod submission;
 mod submit;
@@ -47,11 +51,14 @@ pub use self::adjust::{Removed, ScoreRange};
 pub use self::audit::{Act, Action, AuditEntry, AuditId};
 pub use self::bans::{Ban, Severity};
 pub use self::board::Board;
+pub use self::closing::ClosedPeriod;
 pub use self::entry::{Distribution, Entry, Lookup, Page, QUANTILES, Ranking, Start, View};
 pub use self::export::Export;
 pub use self::import::{IMPORT_BATCH, Import, ImportRow};
 pub use self::member_rankings::MemberRankings;
+pub use self::payout::Payout;
 pub use self::period::{Period, PeriodStart, PeriodState};
+pub use self::reward::{OnClose, Reward};
 pub use self::roll::Roll;
 pub use self::segment_values::SegmentValues;
 pub use self::service_bans::FinishBans;
@@ -62,6 +69,7 @@ pub use self::watch::changed_leaderboard;
 
 use self::audit::AuditNote;
 use self::board::RankingKeys;
+use self::closing::Closings;
 use self::merge::Merger;
 use self::store::{LeaderboardStore, Put, Versioned};
 use crate::db::{Db, Keyspace};
@@ -76,6 +84,8 @@ const MOST_TRIES: usize = 5;
 const CHUNK: usize = 50;
 /// Entries trimmed in one script call: under a millisecond of Redis.
 const TRIM_STEP: u64 = 32;
+/// Periods of a window that are handed on to be freed before a change of the settings.
+const ROLLED_AT_ONCE: u64 = 50;
 /// Periods of a window that are looked through for a member: more than may be kept, and some that wait to be freed.
 const MOST_PERIODS: u64 = 2000;
 /// Rankings that a member is removed from in one script call.
@@ -87,6 +97,7 @@ pub struct Leaderboards {
     store: LeaderboardStore,
     boards: Cache<LeaderboardName, Arc<Board>>,
     merger: Arc<OnceLock<Merger>>,
+    closings: Arc<Closings>,
     auto_create: bool,
 }
 
@@ -106,6 +117,7 @@ impl Leaderboards {
             store: LeaderboardStore::new(db, keyspace, clock),
             boards: Cache::new(CACHED_BOARDS),
             merger: Arc::default(),
+            closings: Arc::default(),
             auto_create,
         }
     }
@@ -117,6 +129,7 @@ impl Leaderboards {
             store: self.store.on(db),
             boards: self.boards.clone(),
             merger: Arc::default(),
+            closings: Arc::clone(&self.closings),
             auto_create: self.auto_create,
         }
     }
@@ -147,24 +160,34 @@ impl Leaderboards {
         settings: Settings,
     ) -> Result<Option<Summary>> {
         let mut new = store::draft(self.store.keyspace(), name, old, settings)?;
+        let mut only_while = None;
         if let Some(old) = old {
             self.check_resets(old, &new).await?;
+            // What ends from here on makes the call stale, so that each period is paid by the settings that it was closed under.
+            let Versioned::Current(rolled) = self.store.roll(old, ROLLED_AT_ONCE).await? else { return Ok(None) };
+            if rolled.closing {
+                self.note_closing(name);
+            }
+            let until_us = old.sections.at(rolled.now_us).bounds().1;
+            only_while = old.sections.change().then_some((rolled.now_us, until_us));
+            self.check_paid(old, &new).await?;
         }
         if old.is_none() {
             // Listed before it is there, in case this process ends in between, and once more after, in case a deletion
             // took the name from the list in between.
             self.store.list_name(name).await?;
         }
-        match self.store.put(old, &new).await? {
+        match self.store.put(old, &new, only_while).await? {
             Versioned::Stale => Ok(None),
             Versioned::Current(Put::Fixed) => Err(Error::Conflict(format!(
                 "leaderboard `{name}` has entries, so its order, operator, ties, subscores, half-life and shards cannot change"
             ))),
-            Versioned::Current(Put::Stored { entries, created_ms }) => {
+            Versioned::Current(Put::Stored { entries, created_ms, starts }) => {
                 if old.is_none() {
                     self.store.list_name(name).await?;
                 }
                 new.created_at = reply::millis(&created_ms)?;
+                new.starts = starts;
                 let board = Arc::new(new);
                 self.boards.insert(name.clone(), Arc::clone(&board));
                 if let Some(old) = old {
@@ -188,6 +211,18 @@ impl Leaderboards {
             }
         }
         Ok(())
+    }
+
+    /// Refuses to drop windows with periods that are still to be paid.
+    async fn check_paid(&self, old: &Board, new: &Board) -> Result<()> {
+        let closings = self.store.closings(old).await?;
+        match old.windows_missing_in(new).find(|window| closings.iter().any(|closing| closing.window == window.name)) {
+            None => Ok(()),
+            Some(window) => Err(Error::Conflict(format!(
+                "window `{}` of leaderboard `{}` has a period whose rewards are still being handed out: try again later",
+                window.name, old.name
+            ))),
+        }
     }
 
     /// Frees all that waits for it, in short steps.
@@ -263,7 +298,7 @@ impl Leaderboards {
         let section = self.store.section(board);
         let mut ended = Vec::new();
         // Listed before the open ones are emptied: what ends in between makes that call come again.
-        for window in board.resetting() {
+        for window in &board.settings.windows {
             for (period, _) in self.store.periods(board, &window.name, None, MOST_PERIODS).await? {
                 let is_open = |open: &Arc<RankingKeys>| open.window == window.name && open.period == period;
                 if !section.rankings.iter().any(is_open) {

@@ -16,7 +16,7 @@ use crate::types::{LeaderboardName, Limit, Timestamp, WindowName};
 pub enum PeriodState {
     /// It takes scores.
     Open,
-    /// It has ended, and its closing is still to come.
+    /// It has ended, and its closing is still to come, or its rewards are being handed out.
     Closing,
     /// It has ended for good.
     Closed,
@@ -29,7 +29,7 @@ pub struct Period {
     pub name: String,
     /// What becomes of it.
     pub state: PeriodState,
-    /// None where the window does not reset.
+    /// None for `open`.
     pub started_at: Option<Timestamp>,
     /// None while it is open.
     pub ended_at: Option<Timestamp>,
@@ -84,13 +84,11 @@ impl Leaderboards {
         let open =
             open.ok_or_else(|| Error::NoWindow { leaderboard: board.name.clone(), window: window.to_string() })?;
         let mut listed: Vec<(String, Option<Span>)> = Vec::new();
-        if open.span.is_some() {
-            let noted = self.store.periods(board, window, before.map(|start| start.0), u64::from(limit.get()) + 1);
-            for (period, end_ms) in noted.await? {
-                let start = period.parse::<jiff::Timestamp>();
-                let start = start.map_err(|_| Error::Internal(format!("{period:?} is not a period")))?;
-                listed.push((period, Some(Span { start_ms: start.as_millisecond(), end_ms })));
-            }
+        let noted = self.store.periods(board, window, before.map(|start| start.0), u64::from(limit.get()) + 1);
+        for (period, end_ms) in noted.await? {
+            let start = period.parse::<jiff::Timestamp>();
+            let start = start.map_err(|_| Error::Internal(format!("{period:?} is not a period")))?;
+            listed.push((period, Some(Span { start_ms: start.as_millisecond(), end_ms })));
         }
         let shows_open = before.is_none();
         if shows_open && listed.first().is_none_or(|(period, _)| *period != open.period) {
@@ -104,10 +102,11 @@ impl Leaderboards {
         let Versioned::Current(counted) = self.store.count_periods(board, &rankings, only_while).await? else {
             return Ok(Versioned::Stale);
         };
-        let next = listed.last().and_then(|(_, span)| *span).filter(|_| more);
-        let periods = listed.into_iter().zip(counted.entries).map(|((name, span), entries)| {
+        let began_ms = |span: Option<Span>| span.map_or_else(|| board.began_ms(window), |span| span.start_ms);
+        let next = listed.last().map(|(_, span)| PeriodStart(began_ms(*span))).filter(|_| more);
+        let periods = listed.into_iter().zip(counted.periods).map(|((name, span), (entries, is_closing))| {
             let state = match span {
-                Some(span) if span.end_ms <= counted.closed_until_ms => PeriodState::Closed,
+                Some(span) if span.end_ms <= counted.closed_until_ms && !is_closing => PeriodState::Closed,
                 Some(span) if span.end_ms <= counted.now_ms => PeriodState::Closing,
                 Some(_) | None => PeriodState::Open,
             };
@@ -121,6 +120,6 @@ impl Leaderboards {
                 entries,
             }
         });
-        Ok(Versioned::Current((periods.collect(), next.map(|span| PeriodStart(span.start_ms)))))
+        Ok(Versioned::Current((periods.collect(), next)))
     }
 }

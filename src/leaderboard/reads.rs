@@ -192,7 +192,8 @@ impl Leaderboards {
         let only_while = open.span.map(PeriodSpan::bounds_us);
         let the_open_one = |part| Chosen { ranking: Arc::clone(&open), only_while, part };
         let Some(period) = &view.period else { return Ok(the_open_one(part)) };
-        if open.span.is_some() && self.store.has_period(board, &open.window, period).await? {
+        if (open.span.is_some() || *period != open.period) && self.store.has_period(board, &open.window, period).await?
+        {
             let ranking = Arc::new(board.sections.ranking(&open.window, period, None));
             return Ok(Chosen { ranking, only_while: None, part });
         }

@@ -41,16 +41,23 @@ impl Roll {
         let store = &self.leaderboards.store;
         let mut closed = 0;
         match self.leaderboards.find(name).await {
-            Ok(board) if board.sections.change() => match store.roll(&board, BATCH).await? {
+            Ok(board) => match store.roll(&board, BATCH).await? {
                 Versioned::Stale => {
                     self.leaderboards.boards.invalidate(name);
                     return Ok((0, true));
                 }
-                Versioned::Current((_, 0)) => return Ok((0, false)),
-                Versioned::Current((count, _)) => closed = count,
+                Versioned::Current(rolled) => {
+                    if rolled.closing {
+                        self.leaderboards.note_closing(name);
+                    }
+                    if rolled.to_free == 0 {
+                        return Ok((rolled.closed, false));
+                    }
+                    closed = rolled.closed;
+                }
             },
-            // What a change or a deletion that was cut off has left.
-            Ok(_) | Err(Error::NoLeaderboard(_)) => {}
+            // What a deletion that was cut off has left.
+            Err(Error::NoLeaderboard(_)) => {}
             Err(error) => return Err(error),
         }
         let left = store.free(name).await?;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::board::AnswerLabel;
 use super::calendar::{Calendar, Span};
 use super::settings::Window;
+use super::starts::Starts;
 use super::submission::OPEN_PERIOD;
 use crate::cron::CronFault;
 use crate::db::Keyspace;
@@ -86,6 +87,9 @@ pub(super) struct Sections {
     epoch: String,
     order: super::settings::Order,
     windows: Vec<(WindowName, Option<Calendar>)>,
+    starts: Starts,
+    /// No section is from before what was closed by hand, in µs.
+    earliest_us: i64,
     at_hand: Arc<Mutex<Vec<Arc<Section>>>>,
     /// The only one, where no window resets.
     steady: Option<Arc<Section>>,
@@ -98,7 +102,11 @@ impl Sections {
         epoch: &str,
         order: super::settings::Order,
         windows: &[Window],
+        starts: &Starts,
     ) -> Result<Self, CronFault> {
+        let by_hand =
+            windows.iter().filter(|window| window.reset.is_some()).filter_map(|window| starts.of(&window.name));
+        let earliest_us = by_hand.max().map_or(i64::MIN, |start_ms| start_ms.saturating_mul(1000));
         let calendars = windows.iter().map(|window| Ok((window.name.clone(), Calendar::of(window)?)));
         let mut sections = Self {
             keyspace: keyspace.clone(),
@@ -106,6 +114,8 @@ impl Sections {
             epoch: epoch.to_owned(),
             order,
             windows: calendars.collect::<Result<_, CronFault>>()?,
+            starts: starts.clone(),
+            earliest_us,
             at_hand: Arc::default(),
             steady: None,
         };
@@ -125,6 +135,7 @@ impl Sections {
         if let Some(steady) = &self.steady {
             return Arc::clone(steady);
         }
+        let now_us = now_us.max(self.earliest_us);
         let holds = |section: &&Arc<Section>| section.from_us <= now_us && now_us < section.until_us;
         if let Some(section) = self.at_hand().iter().find(holds) {
             return Arc::clone(section);
@@ -145,7 +156,7 @@ impl Sections {
             return vec![section];
         }
         let (from, until) = section.bounds();
-        let before = (now_us - from < MARGIN_US).then(|| self.at(from - 1));
+        let before = (now_us - from < MARGIN_US && from > self.earliest_us).then(|| self.at(from - 1));
         let after = (until - now_us <= MARGIN_US).then(|| self.at(until));
         before.into_iter().chain([section]).chain(after).collect()
     }
@@ -188,6 +199,8 @@ impl Sections {
                 let Some(Span { start_ms, end_ms }) = span else {
                     return Arc::new(self.ranking(window, OPEN_PERIOD, None));
                 };
+                let start_ms = self.starts.of(window).map_or(start_ms, |by_hand| by_hand.max(start_ms));
+                let span = Some(Span { start_ms, end_ms });
                 from_us = from_us.max(start_ms.saturating_mul(1000));
                 until_us = until_us.min(end_ms.saturating_mul(1000));
                 Arc::new(self.ranking(window, &Timestamp::from_millis(start_ms).to_string(), span))

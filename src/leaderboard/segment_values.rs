@@ -70,7 +70,7 @@ impl Leaderboards {
             return Ok(());
         }
         let mut rankings: Vec<Arc<RankingKeys>> = self.store.section(board).rankings.clone();
-        for window in board.resetting() {
+        for window in &board.settings.windows {
             for (period, _) in self.store.periods(board, &window.name, None, MOST_PERIODS).await? {
                 rankings.push(Arc::new(board.sections.ranking(&window.name, &period, None)));
             }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::calendar::Calendar;
+use super::reward::{self, OnClose, Reward};
 use super::segments;
 use crate::cron::CronFault;
 use crate::error::Fault;
@@ -92,12 +93,16 @@ pub struct Window {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[schema(nullable = false, minimum = 0, maximum = 1000, example = 8)]
     pub keep: Option<u32>,
+    /// Who is told when a period of this window is closed, in the place of the leaderboard's `on_close`.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[schema(nullable = false)]
+    pub on_close: Option<OnClose>,
 }
 
 impl Window {
     /// A window that never resets.
     pub fn without_reset(name: WindowName) -> Self {
-        Self { name, reset: None, timezone: None, keep: None }
+        Self { name, reset: None, timezone: None, keep: None, on_close: None }
     }
 
     /// Whether both begin anew at the same times.
@@ -121,9 +126,6 @@ impl Window {
         }
         if self.reset.is_none() && self.timezone.is_some() {
             faults.push(Fault::new(format!("{pointer}/timezone"), "needs a `reset`"));
-        }
-        if self.reset.is_none() && self.keep.is_some() {
-            faults.push(Fault::new(format!("{pointer}/keep"), "needs a `reset`"));
         }
         if self.keep.is_some_and(|keep| keep > MAX_KEEP) {
             faults.push(Fault::new(format!("{pointer}/keep"), format!("must be 0 to {MAX_KEEP}")));
@@ -214,9 +216,6 @@ pub struct Settings {
     /// Over how many Redis slots entries are spread. This version offers 1.
     #[schema(minimum = 1, maximum = 1)]
     pub shards: u32,
-    /// What the best of a closed period get. Not offered by this version: must be empty.
-    #[schema(value_type = Vec<Object>, max_items = 0)]
-    pub rewards: Vec<serde_json::Value>,
     /// The snapshots taken of each open ranking, once a day at 00:00 UTC, which `since` of its reads compares with; `null` for
     /// none. Absent when not set.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -227,6 +226,12 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1000, maximum = 315_360_000_000_u64, example = 604_800_000)]
     pub half_life_ms: Option<u64>,
+    /// What the best of a closed period get. What stands here when a period is closed holds for it.
+    #[schema(max_items = 100)]
+    pub rewards: Vec<Reward>,
+    /// Who is told when a period is closed; `null` for nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_close: Option<OnClose>,
 }
 
 read_object!(Window, written);
@@ -253,6 +258,7 @@ impl Default for Settings {
             rewards: Vec::new(),
             snapshots: None,
             half_life_ms: None,
+            on_close: None,
         }
     }
 }
@@ -268,7 +274,6 @@ impl Settings {
         };
         check((1..=MAX_WINDOWS).contains(&self.windows.len()), "/windows", "must be 1 to 16 windows");
         check(distinct(self.windows.iter().map(|window| &window.name)), "/windows", "must have different names");
-        check(self.rewards.is_empty(), "/rewards", "are not offered by this version");
         check(self.subscores.len() <= MAX_SUBSCORES, "/subscores", "must be at most 4 columns");
         check(distinct(self.subscores.iter().map(|column| &column.name)), "/subscores", "must have different names");
         let ordered = !matches!((self.min_score, self.max_score), (Some(min), Some(max)) if min > max);
@@ -292,6 +297,7 @@ impl Settings {
             check((1..=MAX_SNAPSHOTS).contains(&keep), "/snapshots/keep", "must be 1 to 400");
         }
         faults.extend(segments::faults(&self.segments));
+        faults.extend(reward::faults(self));
         // Their number is bounded first: each is work.
         for (number, window) in self.windows.iter().enumerate().take(MAX_WINDOWS) {
             faults.extend(window.faults(&format!("/windows/{number}")));

@@ -3,6 +3,7 @@
 mod adjust;
 mod audit;
 mod bans;
+mod closing;
 mod import;
 mod periods;
 mod reading;
@@ -18,6 +19,7 @@ use std::sync::{Arc, LazyLock};
 use redis::Value;
 
 pub(super) use self::bans::{BanChange, Changed};
+pub(super) use self::closing::{Closing, Rewards, Taken, WindowClosed};
 use self::periods::Going;
 pub(super) use self::reading::{Chosen, Found, RawPage, Read};
 use self::service_bans::KnownBans;
@@ -28,7 +30,8 @@ use super::board::{Board, RankingKeys, Version, board_key, free_key};
 use super::decay::Decay;
 use super::reply::{self, Reply};
 use super::section::Section;
-use super::settings::{Operator, Settings, Ties};
+use super::settings::{Operator, Settings, Ties, Window};
+use super::starts::Starts;
 use super::submission::{Fingerprint, Row, WantedRanks, WindowStanding};
 use super::{MOST_TRIES, changing};
 pub(super) use crate::db::Versioned;
@@ -51,6 +54,7 @@ const READING: &str = include_str!("lua/_reading.lua");
 const SHARED_RANK: &str = include_str!("lua/_shared_rank.lua");
 const DECAY: &str = include_str!("lua/_decay.lua");
 const PERIOD: &str = include_str!("lua/_period.lua");
+const CLOSING: &str = include_str!("lua/_close.lua");
 const FREEING: &str = include_str!("lua/_free.lua");
 const HIDDEN: &str = include_str!("lua/_hidden.lua");
 const BANS: &str = include_str!("lua/_bans.lua");
@@ -69,11 +73,13 @@ macro_rules! script {
 }
 
 script!(RECALL, "recall", Read, RECORD);
-script!(PUT, "put", Store, STAMP, FREEING, TELL);
+script!(PUT, "put", Store, STAMP, PERIOD, FREEING, TELL);
 script!(DELETE, "delete", Free, FREEING, TELL);
 script!(FREE, "free", Free,);
-script!(ROLL, "roll", Free, STAMP, PERIOD, TELL);
-script!(PERIODS, "periods", Read, STAMP, PERIOD);
+script!(ROLL, "roll", Free, STAMP, PERIOD, CLOSING, TELL);
+script!(PERIODS, "periods", Read, STAMP, PERIOD, CLOSING);
+script!(CLOSE, "close", Store, STAMP, PERIOD, CLOSING, RECORD, TELL);
+script!(PAY, "pay", Store, ORDER, READING);
 script!(
     SUBMIT,
     "submit",
@@ -120,7 +126,7 @@ script!(TRIM, "trim", Free, ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRIT
 
 /// How storing settings ended.
 pub(super) enum Put {
-    Stored { entries: u64, created_ms: String },
+    Stored { entries: u64, created_ms: String, starts: Starts },
     Fixed,
 }
 
@@ -196,13 +202,16 @@ impl LeaderboardStore {
 
     /// Takes the time that a script told.
     fn learn(&self, mut reply: Reply) -> Result<()> {
-        let server_us = reply.integer()?;
+        self.learn_time(reply.integer()?);
+        Ok(())
+    }
+
+    fn learn_time(&self, server_us: i64) {
         match self.clock {
             Clock::Server => self.ahead_us.store(server_us - self.clock.estimate_us(), Ordering::Relaxed),
             // One that a test moves is known.
             Clock::Fixed(_) => {}
         }
-        Ok(())
     }
 
     /// The Redis server's time in µs.
@@ -259,7 +268,8 @@ impl LeaderboardStore {
     /// The leaderboard, if it is there.
     pub(super) async fn load(&self, name: &LeaderboardName) -> Result<Option<Arc<Board>>> {
         let mut command = redis::cmd("HMGET");
-        command.arg(board_key(&self.keyspace, name)).arg("version").arg("settings").arg("created").arg("dimensions");
+        command.arg(board_key(&self.keyspace, name)).arg("version").arg("settings").arg("created");
+        command.arg("dimensions").arg("starts");
         let mut reply = Reply::of(self.db.run(&command, "load_leaderboard", Effect::Read).await?)?;
         let version = match reply.value()? {
             Value::Nil => return Ok(None),
@@ -275,7 +285,13 @@ impl LeaderboardStore {
             _ => BTreeMap::new(),
         };
         let version = version.ok_or_else(unreadable)?;
-        let board = Board::new(&self.keyspace, name.clone(), version, settings, &numbers, created_at);
+        let starts = match reply.value()? {
+            Value::BulkString(text) => {
+                std::str::from_utf8(&text).ok().and_then(Starts::parse).ok_or_else(unreadable)?
+            }
+            _ => Starts::default(),
+        };
+        let board = Board::new(&self.keyspace, name.clone(), version, settings, &numbers, created_at, starts);
         Ok(Some(Arc::new(board.map_err(|_| unreadable())?)))
     }
 
@@ -291,11 +307,18 @@ impl LeaderboardStore {
     }
 
     /// Stores `new` in the place of `old`, or where nothing is yet.
-    pub(super) async fn put(&self, old: Option<&Board>, new: &Board) -> Result<Versioned<Put>> {
+    ///
+    /// `only_while` is how long it holds that what has ended is closed under the old settings.
+    pub(super) async fn put(
+        &self,
+        old: Option<&Board>,
+        new: &Board,
+        only_while: Option<(i64, i64)>,
+    ) -> Result<Versioned<Put>> {
         let section = self.section(new);
         let mut keys = vec![new.key.clone(), free_key(&self.keyspace, &new.name)];
         keys.extend(section.rankings.iter().map(|ranking| ranking.rank.clone()));
-        keys.extend(new.resetting().map(|window| new.periods_key(&window.name)));
+        keys.extend(new.settings.windows.iter().map(|window| new.periods_key(&window.name)));
         let standing = keys.len() - 2;
         let going = old.map(|old| self.keys_of(old, old.windows_missing_in(new)));
         let Going { lists, stems, mut others } = going.unwrap_or_default();
@@ -309,20 +332,28 @@ impl LeaderboardStore {
             .map_err(|error| Error::Internal(format!("dimensions cannot be written: {error}")))?;
         let call = PUT
             .keys(&keys)
-            .arg(old.map_or(String::new(), |old| old.version.text()))
+            .arg(old.map_or(String::new(), |old| self.asked(old, only_while)))
             .arg(new.version.text())
             .arg(&new.version.epoch)
             .arg(settings)
             .arg(new.settings.fixed_part())
             .arg(self.clock.to_argument())
             .number(standing as u64)
+            .arg(new.starts.text())
+            .arg(old.map_or(String::new(), |old| new.steady_windows_new_to(old)))
             .arg(numbers);
         let call = stems.iter().fold(call, ScriptCall::arg);
         let mut reply = Reply::of(call.run(&self.db).await?)?;
         match reply.text()?.as_str() {
             "stale" => Ok(Versioned::Stale),
+            "period" => self.learn(reply).map(|()| Versioned::Stale),
             "fixed" => Ok(Versioned::Current(Put::Fixed)),
-            _ => Ok(Versioned::Current(Put::Stored { entries: reply.count()?, created_ms: reply.text()? })),
+            _ => {
+                let (entries, created_ms) = (reply.count()?, reply.text()?);
+                let starts =
+                    Starts::parse(&reply.text()?).ok_or_else(|| Error::Internal("starts are unreadable".to_owned()))?;
+                Ok(Versioned::Current(Put::Stored { entries, created_ms, starts }))
+            }
         }
     }
 
@@ -330,7 +361,8 @@ impl LeaderboardStore {
     pub(super) async fn delete(&self, board: &Board) -> Result<Versioned<()>> {
         let Going { lists, stems, others } = self.keys_of(board, board.settings.windows.iter());
         let mut keys = vec![board.key.clone(), free_key(&self.keyspace, &board.name)];
-        keys.extend(lists.into_iter().chain(others).chain([board.described_key()]).chain(board.ban_keys()));
+        keys.extend(lists.into_iter().chain(others).chain([board.described_key(), board.closing_key()]));
+        keys.extend(board.ban_keys());
         let call = stems.iter().fold(DELETE.keys(&keys).arg(board.version.text()), ScriptCall::arg);
         Ok(self.current(call.run(&self.db).await?)?.map(drop))
     }
@@ -588,6 +620,13 @@ pub(super) fn draft(
     let version = old.map_or_else(Version::first, |old| old.version.next());
     let created_at = old.map_or(crate::types::Timestamp::from_millis(0), |old| old.created_at);
     let numbers = old.map_or_else(BTreeMap::new, |old| old.dimensions.numbers());
-    Board::new(keyspace, name.clone(), version, settings, &numbers, created_at)
+    let mut starts = Starts::default();
+    if let Some(old) = old {
+        let stays =
+            |window: &Window| settings.windows.iter().any(|new| new.name == window.name && new.resets_like(window));
+        starts =
+            old.starts.only(|name| old.settings.windows.iter().any(|window| window.name == *name && stays(window)));
+    }
+    Board::new(keyspace, name.clone(), version, settings, &numbers, created_at, starts)
         .map_err(|fault| Error::invalid("/windows", fault))
 }

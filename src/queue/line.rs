@@ -101,6 +101,11 @@ impl Queue {
         max_concurrency.is_none() && rate_limit.is_none() && keys.is_none()
     }
 
+    /// What is known of deliveries from elsewhere.
+    pub(super) fn inbox_key(&self, keyspace: &Keyspace) -> String {
+        keyspace.tagged(TAG, self.name.as_str(), "inbox")
+    }
+
     /// The key of the record of a request's first answer. A queue that was deleted and made anew has others.
     pub(super) fn idempotency_key(&self, keyspace: &Keyspace, key: &str) -> String {
         keyspace.tagged(TAG, self.name.as_str(), &format!("idem:{}:{}", self.version.epoch, key))

@@ -1,6 +1,7 @@
 //! Queues: jobs that are enqueued, leased to workers, and settled.
 
 mod check;
+mod deliver;
 mod dequeue;
 mod figures;
 mod job;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use moka::sync::Cache;
 
 pub use self::check::{CheckReport, Fault as CheckFault};
+pub use self::deliver::Delivery;
 pub use self::dequeue::{Dequeue, Dequeued, LeaseGuard, QueueOrder};
 pub use self::job::{
     Ack, AttemptError, Job, MAX_ERROR_BYTES, Nack, NewJob, NextAttempt, OnDuplicate, Start, State, Unique, UniqueUntil,

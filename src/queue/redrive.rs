@@ -72,11 +72,11 @@ impl Queues {
     ) -> Result<(u64, u64, u64)> {
         self.find_or_create(to).await?;
         let records = self.on_current(name, async |queue| self.store.send(queue, to, most, pass).await).await?;
-        let (moved, stayed) = self.deliver(&self.find(name).await?, to, &records, once).await?;
+        let (moved, stayed) = self.bring(&self.find(name).await?, to, &records, once).await?;
         Ok((moved, stayed, records.len() as u64))
     }
 
-    async fn deliver(
+    async fn bring(
         &self,
         queue: &Arc<Queue>,
         to: &QueueName,
@@ -103,7 +103,7 @@ impl Queues {
             let record = self.store.raw_job(&queue.name, &id).await?;
             let to = QueueName::try_from(target.clone()).ok();
             let delivered = match (record, to) {
-                (Some(record), Some(to)) => match self.deliver(queue, &to, &[(id.clone(), record)], None).await {
+                (Some(record), Some(to)) => match self.bring(queue, &to, &[(id.clone(), record)], None).await {
                     // The target is gone: the job stays here.
                     Err(Error::NoQueue(_)) => None,
                     delivered => Some(delivered?.0),

@@ -1,5 +1,6 @@
 //! Queues in Redis: the only place of their keys. A method is one script or one read.
 
+mod deliver;
 mod manage;
 mod plain;
 mod schedules;
@@ -78,6 +79,7 @@ script!(SCHEDULES, "schedules", Read,);
 script!(PUT, "put", Store, LINE);
 script!(UNPARK, "unpark", Free,);
 script!(DELETE, "delete", Free,);
+script!(DELIVER, "deliver", Store, JOB, LINE, FINISH, DUE, ADD);
 script!(PAUSE, "pause", Free, LINE, ONCE);
 script!(LIST, "list", Read,);
 script!(LIST_READY, "list_ready", Read, JOB);

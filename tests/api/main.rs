@@ -5,6 +5,7 @@
 mod adjust;
 mod bans;
 mod batch;
+mod closing;
 mod decay;
 mod delays;
 mod dequeue;
@@ -33,6 +34,8 @@ mod rankings;
 mod remains;
 mod restart;
 mod retries;
+mod reward_faults;
+mod rewards;
 mod schedules;
 mod scores;
 mod segments;

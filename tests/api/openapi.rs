@@ -288,6 +288,7 @@ async fn every_example_works_as_it_stands() {
         "list_audit",
         "list_service_audit",
         "delete_member",
+        "close_window",
         "delete_leaderboard",
         "put_queue",
         "enqueue_job",

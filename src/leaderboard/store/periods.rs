@@ -7,6 +7,7 @@ use super::super::reply::Reply;
 use super::super::section::ranking_keys;
 use super::super::settings::Window;
 use super::super::submission::OPEN_PERIOD;
+use super::closing::{closing_field, with_lists};
 use super::{FREE, LeaderboardStore, PERIODS, ROLL, Versioned};
 use crate::db::{Effect, ScriptCall};
 use crate::error::Result;
@@ -25,11 +26,22 @@ pub(super) struct Going {
     pub(super) others: Vec<String>,
 }
 
+/// What a look at the periods of a leaderboard did and found.
+pub(in crate::leaderboard) struct Rolled {
+    pub(in crate::leaderboard) closed: u64,
+    /// Rankings that are to be freed.
+    pub(in crate::leaderboard) to_free: u64,
+    /// Whether anything is to be paid.
+    pub(in crate::leaderboard) closing: bool,
+    pub(in crate::leaderboard) now_us: i64,
+}
+
 /// What was counted of periods, and what the script knew of the time, in ms.
 pub(in crate::leaderboard) struct Counted {
     pub(in crate::leaderboard) now_ms: i64,
     pub(in crate::leaderboard) closed_until_ms: i64,
-    pub(in crate::leaderboard) entries: Vec<u64>,
+    /// The entries of each, and whether it is still to be paid.
+    pub(in crate::leaderboard) periods: Vec<(u64, bool)>,
 }
 
 impl LeaderboardStore {
@@ -40,36 +52,35 @@ impl LeaderboardStore {
         rankings: &[RankingKeys],
         only_while: Option<(i64, i64)>,
     ) -> Result<Versioned<Counted>> {
-        let mut keys = vec![board.key.as_str()];
+        let closing = board.closing_key();
+        let mut keys = vec![board.key.as_str(), &closing];
         keys.extend(rankings.iter().map(|ranking| ranking.rank.as_str()));
         let call = PERIODS.keys(&keys).arg(self.asked(board, only_while)).arg(self.clock.to_argument());
+        let call = rankings.iter().fold(call, |call, of| call.arg(closing_field(&of.window, &of.period)));
         let Versioned::Current(mut reply) = self.current(call.run(&self.db).await?)? else {
             return Ok(Versioned::Stale);
         };
         let (now_ms, closed_until_ms) = (reply.integer()?, reply.integer()?);
-        let mut entries = Vec::with_capacity(rankings.len());
+        let mut periods = Vec::with_capacity(rankings.len());
         while !reply.is_empty() {
-            entries.push(reply.count()?);
+            periods.push((reply.count()?, reply.count()? == 1));
         }
-        Ok(Versioned::Current(Counted { now_ms, closed_until_ms, entries }))
+        Ok(Versioned::Current(Counted { now_ms, closed_until_ms, periods }))
     }
 
-    /// Closes what has ended, and hands up to `most` periods of a window on to be freed; gives how many were closed, and
-    /// how many rankings are to be freed.
-    pub(in crate::leaderboard) async fn roll(&self, board: &Board, most: u64) -> Result<Versioned<(u64, u64)>> {
-        let mut keys = vec![board.key.clone(), free_key(&self.keyspace, &board.name)];
-        keys.extend(board.resetting().map(|window| board.periods_key(&window.name)));
-        let mut call = ROLL.keys(&keys).arg(board.version.text()).arg(self.clock.to_argument()).number(most);
-        for window in board.resetting() {
-            call = call.arg(board.sections.stem(&window.name)).number(window.kept().into());
-        }
-        match self.current(call.run(&self.db).await?)? {
+    /// Closes what has ended, and hands up to `most` periods of a window on to be freed.
+    pub(in crate::leaderboard) async fn roll(&self, board: &Board, most: u64) -> Result<Versioned<Rolled>> {
+        let mut keys = vec![board.key.clone(), free_key(&self.keyspace, &board.name), board.closing_key()];
+        keys.extend(board.settings.windows.iter().map(|window| board.periods_key(&window.name)));
+        let call = ROLL.keys(&keys).arg(board.version.text()).arg(self.clock.to_argument()).number(most);
+        match self.current(with_lists(board, call).run(&self.db).await?)? {
             Versioned::Stale => Ok(Versioned::Stale),
             Versioned::Current(mut reply) => {
-                let done = (reply.count()?, reply.count()?);
+                let (closed, to_free, closing) = (reply.count()?, reply.count()?, reply.count()? == 1);
+                let now_us = reply.integer()?;
                 // So a process whose clock is off knows by how much before anybody asks.
-                self.learn(reply)?;
-                Ok(Versioned::Current(done))
+                self.learn_time(now_us);
+                Ok(Versioned::Current(Rolled { closed, to_free, closing, now_us }))
             }
         }
     }
@@ -79,10 +90,9 @@ impl LeaderboardStore {
         let mut going = Going::default();
         for window in windows {
             let stem = board.sections.stem(&window.name);
-            if window.reset.is_some() {
-                going.lists.push(board.periods_key(&window.name));
-                going.stems.push(stem);
-            } else {
+            going.lists.push(board.periods_key(&window.name));
+            going.stems.push(stem.clone());
+            if window.reset.is_none() {
                 going.others.extend(ranking_keys(&self.keyspace, &board.name, &format!("{stem}{OPEN_PERIOD}")));
             }
         }
@@ -97,7 +107,7 @@ impl LeaderboardStore {
         Ok(self.db.run(&command, "holds_entries", Effect::Read).await? != Value::Int(0))
     }
 
-    /// The periods of a window that had entries, by name and end in ms, the newest first.
+    /// The periods of a window that had entries or were closed by hand, by name and end in ms, the newest first.
     pub(in crate::leaderboard) async fn periods(
         &self,
         board: &Board,

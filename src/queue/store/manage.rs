@@ -1,8 +1,8 @@
 //! Queues as a whole: settings, lists, figures, what is due.
 
 use super::{
-    ACTIVE, Answered, CHECK, DELETE, Head, LIST, LIST_READY, Once, PAUSE, PROGRESS, PURGE, PUT, QueueStore, RECEIVE,
-    REDRIVE, SEND, SENT, TEND, UNPARK, Versioned, head, record, versioned,
+    ACTIVE, Answered, CHECK, Head, LIST, LIST_READY, Once, PAUSE, PROGRESS, PURGE, PUT, QueueStore, RECEIVE, REDRIVE,
+    SEND, SENT, TEND, UNPARK, Versioned, head, record, versioned,
 };
 use crate::db::Reply;
 use crate::error::{Error, Result};
@@ -100,10 +100,6 @@ impl QueueStore {
         let mut reply = Reply::of(self.plain_call(&UNPARK, name).arg(cursor).run(&self.db).await?)?;
         reply.text()?;
         reply.text()
-    }
-
-    pub(in crate::queue) async fn delete(&self, queue: &Queue) -> Result<Versioned<()>> {
-        versioned(self.call(&DELETE, queue, None).run(&self.db).await?, |_, _| Ok(()))
     }
 
     /// Pauses or resumes a queue; tells whether the answer is the first one again.
