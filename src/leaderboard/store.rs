@@ -10,6 +10,7 @@ mod reading;
 mod segments;
 mod service_bans;
 mod snapshots;
+mod submit;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -24,16 +25,14 @@ use self::periods::Going;
 pub(super) use self::reading::{Chosen, Found, RawPage, Read};
 use self::service_bans::KnownBans;
 pub(super) use self::snapshots::Kept;
+use self::submit::section_lines;
 use super::audit::AuditNote;
-use super::bans::Severity;
 use super::board::{Board, RankingKeys, Version, board_key, free_key};
-use super::decay::Decay;
 use super::reply::{self, Reply};
 use super::section::Section;
-use super::settings::{Operator, Settings, Ties, Window};
+use super::settings::{Settings, Ties, Window};
 use super::starts::Starts;
-use super::submission::{Fingerprint, Row, WantedRanks, WindowStanding};
-use super::{MOST_TRIES, changing};
+use super::submission::{Fingerprint, WindowStanding};
 pub(super) use crate::db::Versioned;
 use crate::db::{Db, Effect, Keyspace, Script, ScriptCall};
 use crate::error::{Error, Result};
@@ -367,137 +366,6 @@ impl LeaderboardStore {
         Ok(self.current(call.run(&self.db).await?)?.map(drop))
     }
 
-    /// Submits rows in one script call; `record` makes the call count once.
-    pub(super) async fn submit(
-        &self,
-        board: &Board,
-        rows: &[&Row],
-        ranks: WantedRanks,
-        record: Option<&CallRecord<'_>>,
-    ) -> Result<Versioned<Answered>> {
-        for _ in 0..MOST_TRIES {
-            let now_us = if board.sections.change() { self.now_us() } else { 0 };
-            let sections = board.sections.around(now_us);
-            let call = self.submit_call(board, &sections, rows, ranks, record);
-            let mut reply = Reply::of(call.run(&self.db).await?)?;
-            match reply.text()?.as_str() {
-                "stale" => return Ok(Versioned::Stale),
-                "mismatch" => return Err(Error::IdempotencyMismatch),
-                "replayed" => return Ok(Versioned::Current(reply::first_call(reply)?)),
-                "period" => self.learn(reply)?,
-                "bans" => self.meet_bans(board).await?,
-                number => {
-                    let section = number.parse().ok().and_then(|number: usize| sections.get(number));
-                    let section = section.ok_or_else(|| Error::Internal(format!("a call counted in `{number}`")))?;
-                    let results = reply::results(&section.label, reply)?;
-                    if results.len() != rows.len() {
-                        return Err(Error::Internal("a call was answered with another number of results".to_owned()));
-                    }
-                    return Ok(Versioned::Current(Answered { results, note: None }));
-                }
-            }
-        }
-        Err(changing(&board.name))
-    }
-
-    fn submit_call(
-        &self,
-        board: &Board,
-        sections: &[Arc<Section>],
-        rows: &[&Row],
-        ranks: WantedRanks,
-        record: Option<&CallRecord<'_>>,
-    ) -> ScriptCall<'static> {
-        let settings = &board.settings;
-        let record_keys: Vec<String> = record.map_or(Vec::new(), |record| {
-            vec![board.record_key(record.key, "batch"), board.record_key(record.key, &record.part)]
-        });
-        let lists: Vec<String> = board.resetting().map(|window| board.periods_key(&window.name)).collect();
-        let own_keys: Vec<String> = rows.iter().flat_map(|row| self.row_keys(board, row)).collect();
-        let bans_key = board.bans_key();
-        let mut keys = vec![board.key.as_str(), &bans_key];
-        keys.extend(record_keys.iter().map(String::as_str));
-        let before = keys.len();
-        keys.extend(sections.iter().flat_map(|section| &section.rankings).flat_map(|ranking| ranking.all()));
-        keys.extend(lists.iter().map(String::as_str));
-        let of_rankings = keys.len() - before;
-        let described = (!board.dimensions.is_empty()).then(|| board.described_key());
-        keys.extend(described.as_deref());
-        keys.extend(own_keys.iter().map(String::as_str));
-        let (bans_version, bans) = self.bans.of(rows.iter().map(|row| &row.member));
-        let (limit, per_ms) = settings.submission_limit.map_or((0, 0), |limit| (limit.limit, limit.per_ms));
-        let mut call = SUBMIT
-            .keys(&keys)
-            .arg(board.version.text())
-            .arg(self.clock.to_argument())
-            .arg(operator_name(settings.operator))
-            .arg(ties_name(settings.ties))
-            .arg(&board.directions)
-            .number(settings.max_entries.unwrap_or(0))
-            .number(limit.into())
-            .number(per_ms * 1000)
-            .number(of_rankings as u64)
-            .arg(match ranks {
-                WantedRanks::None => "0",
-                WantedRanks::New => "1",
-                WantedRanks::NewAndPrevious => "2",
-            })
-            .number(RECORD_LIFETIME_MS)
-            .arg(record.map_or(&[][..], |record| record.fingerprint.as_bytes()))
-            .arg(section_lines(board, sections, rows))
-            .arg(record.map_or("", |record| &record.note))
-            .arg(board.decay().map_or(String::new(), Decay::to_argument))
-            .number(bans_version)
-            .arg(board.dimensions.as_argument());
-        for (row, ban) in rows.iter().zip(bans) {
-            call = call
-                .arg(row.member.as_str())
-                .number(directory_hash(&row.member).into())
-                .arg(row.ranked.to_redis())
-                .arg(&row.sub_key)
-                .arg(row.metadata.as_ref().map_or("", |metadata| metadata.as_str()))
-                .arg(row.key.as_ref().map_or(&[][..], |(_, _, fingerprint)| fingerprint.as_bytes()))
-                .arg(board.dimensions.pack(&row.segments))
-                .arg(ban.map_or("", Severity::letter));
-        }
-        call
-    }
-
-    /// The first answer to a call, if there was one.
-    pub(super) async fn recall_call(&self, board: &Board, record: &CallRecord<'_>) -> Result<Option<Answered>> {
-        let reply = self.recall(&board.record_key(record.key, &record.part), record.fingerprint).await?;
-        reply.map(reply::first_call).transpose()
-    }
-
-    /// The first answer to a submission with a key, if there was one.
-    pub(super) async fn recall_row(
-        &self,
-        board: &Board,
-        key: &IdempotencyKey,
-        part: &str,
-        fingerprint: &Fingerprint,
-    ) -> Result<Option<Submitted>> {
-        let Some(mut reply) = self.recall(&board.record_key(key, part), fingerprint).await? else { return Ok(None) };
-        let label = reply::label(&reply.text()?)?;
-        reply::windows(&label, reply, true).map(Some)
-    }
-
-    async fn recall(&self, record_key: &str, fingerprint: &Fingerprint) -> Result<Option<Reply>> {
-        let call = RECALL.keys(&[record_key]).arg(fingerprint.as_bytes());
-        let mut reply = Reply::of(call.run(&self.db).await?)?;
-        match reply.text()?.as_str() {
-            "none" => Ok(None),
-            "mismatch" => Err(Error::IdempotencyMismatch),
-            _ => Ok(Some(reply)),
-        }
-    }
-
-    fn row_keys(&self, board: &Board, row: &Row) -> impl Iterator<Item = String> + use<> {
-        let record = row.key.as_ref().map(|(key, part, _)| board.record_key(key, part));
-        let log = board.settings.submission_limit.map(|_| board.limit_key(&row.member));
-        record.into_iter().chain(log)
-    }
-
     /// Removes a member from rankings; gives in how many it was. `only_while` is when they are the open ones. With `note`, what
     /// was removed is audited.
     pub(super) async fn remove(
@@ -572,34 +440,10 @@ fn keys_with<'a>(board: &'a Board, ranking: &'a RankingKeys) -> Vec<&'a str> {
     std::iter::once(board.key.as_str()).chain(ranking.all()).collect()
 }
 
-/// The sections that a call may count in, as `submit.lua` takes them.
-fn section_lines(board: &Board, sections: &[Arc<Section>], rows: &[&Row]) -> String {
-    if !board.sections.change() {
-        return sections.first().map_or(String::new(), |section| section.label.text());
-    }
-    let line = |(number, section): (usize, &Arc<Section>)| {
-        let refused: String = (1..)
-            .zip(rows)
-            .filter(|(_, row)| !section.label.matches(&row.if_period))
-            .map(|(item, _): (u32, _)| format!("{item},"))
-            .collect();
-        section.line(number, &if refused.is_empty() { "-".to_owned() } else { format!(",{refused}") })
-    };
-    sections.iter().enumerate().map(line).collect::<Vec<_>>().join("\n")
-}
-
 /// What decides the bucket of a member in the directory: the first 32 bits of its SHA-1, which scripts can compute too.
 fn directory_hash(member: &Member) -> u32 {
     let digest = sha1_smol::Sha1::from(member.as_str()).digest().bytes();
     u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
-}
-
-fn operator_name(operator: Operator) -> &'static str {
-    match operator {
-        Operator::Best => "best",
-        Operator::Latest => "latest",
-        Operator::Sum => "sum",
-    }
 }
 
 fn ties_name(ties: Ties) -> &'static str {
