@@ -26,7 +26,10 @@ async fn assert_bounded(app: &TestApp, mut round: impl AsyncFnMut(usize)) {
         round(number).await;
         after.push(memory(app));
     }
-    assert!(after[4] < after[1] + JOBS * BYTES_A_JOB, "bytes after each round: {after:?}");
+    // What comes late on a busy machine comes all the same; Redis gives back what large keys took when it has time.
+    let bound = after[0].max(after[1]) + JOBS * BYTES_A_JOB;
+    let what = format!("later rounds leave nothing more than the first: {after:?}");
+    crate::support::eventually(&what, async || (memory(app) < bound).then_some(())).await;
 }
 
 async fn work_off(app: &TestApp, ids: &[String]) {
