@@ -4,12 +4,14 @@
 
 mod bans;
 mod model;
+mod periods;
 mod reads;
 mod run;
 mod segments;
 mod server;
 mod steps;
 mod stored;
+mod windows;
 
 use proptest::prelude::*;
 use proptest::test_runner::{TestError, TestRunner, contextualize_config};

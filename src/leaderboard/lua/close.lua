@@ -24,6 +24,8 @@ for i = open, open + half - 1 do
 end
 close_ended(KEYS[1], KEYS[2], ended, lists, 12, count)
 redis.call('HSET', KEYS[1], 'version', ARGV[3], 'starts', ARGV[4] .. ARGV[7] .. ' ' .. ended_text .. '\n')
+-- The next section may begin when this one did; its periods are still to be noted. The floor keeps the time.
+redis.call('HDEL', KEYS[1], 'section')
 tell(redis.call('HGET', KEYS[1], 'watched'), 0)
 if record then remember(record, ARGV[5], ARGV[8], { 'ok' }, ARGV[6]) end
 return { 'ok', ARGV[8] }
