@@ -23,7 +23,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 }
 
 /// How often scripts have published something.
-fn published(redis: &mut redis::Connection) -> u64 {
+pub fn published(redis: &mut redis::Connection) -> u64 {
     let stats: String = redis::cmd("INFO").arg("commandstats").query(redis).expect("INFO works");
     let calls =
         stats.lines().find_map(|line| line.strip_prefix("cmdstat_publish:calls=")?.split(',').next()?.parse().ok());

@@ -42,6 +42,7 @@ mod segments;
 mod service_bans;
 mod store;
 mod support;
+mod together;
 mod transfer;
 mod transfer_command;
 mod unique;
