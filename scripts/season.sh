@@ -69,4 +69,6 @@ paid=$(jq -r 'select(.member).member' "$work/paid" | wc -l)
 distinct=$(jq -r 'select(.member) | [.period, .member] | @tsv' "$work/paid" | sort -u | wc -l)
 told=$(jq -r 'select(.type).period' "$work/paid" | sort -u | wc -l)
 say "$periods seasons closed, $told told; $expected entries, $paid rewards, $distinct distinct"
-[ "$expected" = "$paid" ] && [ "$paid" = "$distinct" ] && [ "$periods" = "$told" ] || fail "a reward is missing or came twice"
+if [ "$expected" != "$paid" ] || [ "$paid" != "$distinct" ] || [ "$periods" != "$told" ]; then
+    fail "a reward is missing or came twice"
+fi
