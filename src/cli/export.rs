@@ -10,7 +10,7 @@ use indicatif::ProgressBar;
 use reqwest::Method;
 
 use super::Outcome;
-use super::transfer::{Failure, Target, answer, rows_bar, with_causes};
+use super::transfer::{Failure, Target, answer, block_on, rows_bar, with_causes};
 
 const WHAT_IT_DOES: &str = "\
 Writes every entry, best first, with the exact time at which it was reached: `ranq import` into an empty leaderboard with
@@ -28,8 +28,7 @@ pub(super) struct Options {
 }
 
 pub(super) fn export(options: &Options) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(run(options))
+    block_on(run(options))
 }
 
 async fn run(options: &Options) -> Outcome {

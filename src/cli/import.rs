@@ -15,7 +15,7 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::Outcome;
-use super::transfer::{Failure, Target, answer, bytes_bar, read};
+use super::transfer::{Failure, Target, answer, block_on, bytes_bar, read};
 
 const PIECE_BYTES: usize = 64 * 1024;
 /// Pieces that are read ahead.
@@ -56,8 +56,7 @@ struct Problem {
 }
 
 pub(super) fn import(options: &Options) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(run(options))
+    block_on(run(options))
 }
 
 async fn run(options: &Options) -> Outcome {

@@ -9,6 +9,7 @@ use rustls::crypto::{CryptoProvider, ring};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
+use super::Outcome;
 use crate::types::{LeaderboardName, WindowName};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -17,6 +18,11 @@ const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 const ROWS: &str = "{wide_bar} {human_pos}/{human_len} rows {eta:>4}";
 const BYTES: &str = "{wide_bar} {bytes}/{total_bytes} {eta:>4}";
 const BYTES_WITHOUT_END: &str = "{spinner} {bytes} {bytes_per_sec}";
+
+/// Runs a command that speaks to a service.
+pub(super) fn block_on(work: impl Future<Output = Outcome>) -> Outcome {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
 
 pub(super) type Failure = Box<dyn std::error::Error>;
 

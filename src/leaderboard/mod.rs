@@ -22,6 +22,7 @@ mod reads;
 mod reply;
 mod reward;
 mod roll;
+mod rounds;
 mod section;
 mod segment_values;
 mod segments;

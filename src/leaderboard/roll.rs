@@ -1,19 +1,14 @@
 //! What happens to periods by themselves: they are closed when they have ended, and freed when they are kept no longer.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::stream;
-
 use super::Leaderboards;
+use super::rounds::Rounds;
 use super::store::Versioned;
 use crate::error::{Error, Result};
-use crate::task::{Again, Report, Task};
-use crate::types::{LeaderboardName, Limit};
+use crate::task::{Report, Task};
+use crate::types::LeaderboardName;
 
-/// Leaderboards that a run looks at, in turn.
-const LOOKS_A_RUN: u64 = 250;
 /// Looks under way at once.
 const AT_ONCE: usize = 8;
 /// Periods of a window that one look hands on to be freed: under a millisecond of Redis.
@@ -22,18 +17,13 @@ const BATCH: u64 = 50;
 /// Closes periods, and frees those beyond what is kept.
 pub struct Roll {
     leaderboards: Leaderboards,
-    /// Where the round of looks goes on.
-    after: Mutex<Option<LeaderboardName>>,
+    rounds: Rounds,
 }
 
 impl Roll {
     /// The task for these leaderboards.
     pub fn new(leaderboards: Leaderboards) -> Self {
-        Self { leaderboards, after: Mutex::default() }
-    }
-
-    fn after(&self) -> MutexGuard<'_, Option<LeaderboardName>> {
-        self.after.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { leaderboards, rounds: Rounds::default() }
     }
 
     /// Looks at one leaderboard; tells how much was done, and whether there is more.
@@ -70,26 +60,6 @@ impl Task for Roll {
     const EVERY: Duration = Duration::from_secs(1);
 
     async fn run_once(&self) -> Result<Report> {
-        let after = self.after().clone();
-        let looks = Limit::try_from(LOOKS_A_RUN).unwrap_or_default();
-        let (names, more) = self.leaderboards.store.names(after.as_ref().map(LeaderboardName::as_str), looks).await?;
-        let looks = stream::iter(&names).map(|name| self.roll(name)).buffer_unordered(AT_ONCE);
-        let results: Vec<Result<(u64, bool)>> = looks.collect().await;
-        let (mut done, mut left, mut failure, mut succeeded) = (0, false, None, names.is_empty());
-        for result in results {
-            match result {
-                Ok((did, again)) => (done, left, succeeded) = (done + did, left | again, true),
-                // One leaderboard must not keep the others waiting.
-                Err(error) => failure = Some(error),
-            }
-        }
-        // Where there is more to do the same ones are looked at again.
-        if !left {
-            *self.after() = names.last().filter(|_| more).cloned();
-        }
-        match failure {
-            Some(error) if !succeeded => Err(error),
-            Some(_) | None => Ok(Report { done, again: if left { Again::Now } else { Again::AfterTick } }),
-        }
+        self.rounds.run(&self.leaderboards, AT_ONCE, async |name| self.roll(name).await).await
     }
 }

@@ -1,22 +1,18 @@
 //! Snapshots: who stood where, kept once a day.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::stream;
 use moka::sync::Cache;
 
 use super::board::{Board, Version};
 use super::entry::View;
+use super::rounds::Rounds;
 use super::store::Versioned;
 use super::{CACHED_BOARDS, Leaderboards};
 use crate::error::{Error, Result};
-use crate::task::{Again, Report, Task};
-use crate::types::{LeaderboardName, Limit, Timestamp, WindowName};
+use crate::task::{Report, Task};
+use crate::types::{LeaderboardName, Timestamp, WindowName};
 
-/// Leaderboards that a run looks at, in turn.
-const LOOKS_A_RUN: u64 = 250;
 /// Looks under way at once.
 const AT_ONCE: usize = 4;
 const DAY_MS: i64 = 24 * 3600 * 1000;
@@ -59,8 +55,7 @@ impl Leaderboards {
 /// Takes a snapshot of each open ranking that is to have one, once a day.
 pub struct TakeSnapshots {
     leaderboards: Leaderboards,
-    /// Where the round of looks goes on.
-    after: Mutex<Option<LeaderboardName>>,
+    rounds: Rounds,
     /// When a leaderboard's next snapshots are due, in ms.
     next: Cache<LeaderboardName, (Version, i64)>,
 }
@@ -68,11 +63,7 @@ pub struct TakeSnapshots {
 impl TakeSnapshots {
     /// The task for these leaderboards.
     pub fn new(leaderboards: Leaderboards) -> Self {
-        Self { leaderboards, after: Mutex::default(), next: Cache::new(CACHED_BOARDS) }
-    }
-
-    fn after(&self) -> MutexGuard<'_, Option<LeaderboardName>> {
-        self.after.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { leaderboards, rounds: Rounds::default(), next: Cache::new(CACHED_BOARDS) }
     }
 
     /// Looks at one leaderboard; gives how many snapshots were taken.
@@ -125,23 +116,6 @@ impl Task for TakeSnapshots {
     const EVERY: Duration = Duration::from_secs(1);
 
     async fn run_once(&self) -> Result<Report> {
-        let after = self.after().clone();
-        let looks = Limit::try_from(LOOKS_A_RUN).unwrap_or_default();
-        let (names, more) = self.leaderboards.store.names(after.as_ref().map(LeaderboardName::as_str), looks).await?;
-        let looks = stream::iter(&names).map(|name| self.look(name)).buffer_unordered(AT_ONCE);
-        let results: Vec<Result<u64>> = looks.collect().await;
-        *self.after() = names.last().filter(|_| more).cloned();
-        let (mut done, mut failure, mut succeeded) = (0, None, names.is_empty());
-        for result in results {
-            match result {
-                Ok(count) => (done, succeeded) = (done + count, true),
-                // One leaderboard must not keep the others waiting.
-                Err(error) => failure = Some(error),
-            }
-        }
-        match failure {
-            Some(error) if !succeeded => Err(error),
-            Some(_) | None => Ok(Report { done, again: Again::AfterTick }),
-        }
+        self.rounds.run(&self.leaderboards, AT_ONCE, async |name| Ok((self.look(name).await?, false))).await
     }
 }

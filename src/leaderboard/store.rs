@@ -42,9 +42,16 @@ const RECORD_LIFETIME_MS: u64 = 24 * 3600 * 1000;
 
 const ORDER: &str = include_str!("lua/_order.lua");
 const DIRECTORY: &str = include_str!("lua/_directory.lua");
-const DIRECTORY_WRITE: &str = include_str!("lua/_directory_write.lua");
 const ENTRY: &str = include_str!("lua/_entry.lua");
-const ENTRY_WRITE: &str = concat!(include_str!("lua/_segment_write.lua"), include_str!("lua/_entry_write.lua"));
+/// Changing entries, with all that this needs.
+const ENTRY_WRITE: &str = concat!(
+    include_str!("lua/_order.lua"),
+    include_str!("lua/_directory.lua"),
+    include_str!("lua/_directory_write.lua"),
+    include_str!("lua/_entry.lua"),
+    include_str!("lua/_segment_write.lua"),
+    include_str!("lua/_entry_write.lua"),
+);
 const DESCRIBE: &str = include_str!("lua/_describe.lua");
 const STAMP: &str = include_str!("lua/_stamp.lua");
 const RECORD: &str = include_str!("lua/_record.lua");
@@ -83,10 +90,6 @@ script!(
     SUBMIT,
     "submit",
     Store,
-    ORDER,
-    DIRECTORY,
-    DIRECTORY_WRITE,
-    ENTRY,
     ENTRY_WRITE,
     DESCRIBE,
     STAMP,
@@ -106,22 +109,8 @@ script!(PAGE, "page", Read, ORDER, DIRECTORY, ENTRY, READING, SHARED_RANK, STAMP
 script!(LOOKUP, "lookup", Read, ORDER, DIRECTORY, ENTRY, READING, SHARED_RANK, STAMP, RANKING, PERIOD);
 script!(DISTINCT, "distinct", Store, ORDER);
 script!(DISTRIBUTION, "distribution", Read, ORDER, READING, STAMP, RANKING, PERIOD, DECAY);
-script!(
-    REMOVE,
-    "remove",
-    Free,
-    ORDER,
-    DIRECTORY,
-    DIRECTORY_WRITE,
-    ENTRY,
-    ENTRY_WRITE,
-    STAMP,
-    RANKING,
-    PERIOD,
-    AUDIT,
-    TELL
-);
-script!(TRIM, "trim", Free, ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, RANKING, TELL);
+script!(REMOVE, "remove", Free, ENTRY_WRITE, STAMP, RANKING, PERIOD, AUDIT, TELL);
+script!(TRIM, "trim", Free, ENTRY_WRITE, RANKING, TELL);
 
 /// How storing settings ended.
 pub(super) enum Put {

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use super::super::adjust::{Removed, ScoreRange};
 use super::super::reply;
 use super::{
-    AUDIT, BANS, DECAY, DESCRIBE, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, HIDDEN, LeaderboardStore, ORDER,
-    PERIOD, RANKING, SHADOW, STAMP, SUBMISSION, SUBSCORES, Submitted, TELL, directory_hash, section_lines, ties_name,
+    AUDIT, BANS, DECAY, DESCRIBE, ENTRY_WRITE, HIDDEN, LeaderboardStore, PERIOD, RANKING, SHADOW, STAMP, SUBMISSION,
+    SUBSCORES, Submitted, TELL, directory_hash, section_lines, ties_name,
 };
 use crate::db::{Effect, Script, Versioned};
 use crate::error::{Error, Result};
@@ -18,14 +18,13 @@ use crate::leaderboard::submission::{Row, WindowStanding};
 
 static ADJUST: LazyLock<Script> = LazyLock::new(|| {
     let body = include_str!("../lua/adjust.lua");
-    let entries = [ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, DESCRIBE, STAMP, RANKING, PERIOD];
+    let entries = [ENTRY_WRITE, DESCRIBE, STAMP, RANKING, PERIOD];
     let rest = [SUBSCORES, DECAY, SUBMISSION, HIDDEN, BANS, SHADOW, AUDIT, TELL, body];
     Script::new("adjust", Effect::Store, &[&entries[..], &rest].concat())
 });
 static REMOVE_BY_SCORE: LazyLock<Script> = LazyLock::new(|| {
     let body = include_str!("../lua/remove_by_score.lua");
-    let parts =
-        [ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, STAMP, RANKING, PERIOD, DECAY, AUDIT, TELL, body];
+    let parts = [ENTRY_WRITE, STAMP, RANKING, PERIOD, DECAY, AUDIT, TELL, body];
     Script::new("remove_by_score", Effect::Free, &parts)
 });
 

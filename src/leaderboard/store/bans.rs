@@ -4,10 +4,7 @@ use std::sync::LazyLock;
 
 use redis::Value;
 
-use super::{
-    AUDIT, BANS, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, HIDDEN, LeaderboardStore, ORDER, PERIOD, RANKING,
-    STAMP, TELL,
-};
+use super::{AUDIT, BANS, ENTRY_WRITE, HIDDEN, LeaderboardStore, PERIOD, RANKING, STAMP, TELL};
 use crate::db::{Effect, Reply, Script, Versioned};
 use crate::error::{Error, Result};
 use crate::leaderboard::audit::AuditNote;
@@ -17,21 +14,7 @@ use crate::types::{Limit, Member};
 
 static BAN: LazyLock<Script> = LazyLock::new(|| {
     let body = include_str!("../lua/ban.lua");
-    let parts = [
-        ORDER,
-        DIRECTORY,
-        DIRECTORY_WRITE,
-        ENTRY,
-        ENTRY_WRITE,
-        STAMP,
-        RANKING,
-        PERIOD,
-        HIDDEN,
-        BANS,
-        AUDIT,
-        TELL,
-        body,
-    ];
+    let parts = [ENTRY_WRITE, STAMP, RANKING, PERIOD, HIDDEN, BANS, AUDIT, TELL, body];
     Script::new("ban", Effect::Store, &parts)
 });
 

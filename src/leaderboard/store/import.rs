@@ -3,8 +3,7 @@
 use std::sync::LazyLock;
 
 use super::{
-    BANS, DESCRIBE, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, HIDDEN, LeaderboardStore, ORDER, RANKING, STAMP,
-    TELL, directory_hash, keys_with, ties_name,
+    BANS, DESCRIBE, ENTRY_WRITE, HIDDEN, LeaderboardStore, RANKING, STAMP, TELL, directory_hash, keys_with, ties_name,
 };
 use crate::db::{Effect, Script, Versioned};
 use crate::error::Result;
@@ -16,7 +15,7 @@ use crate::types::ExactTimestamp;
 
 static IMPORT: LazyLock<Script> = LazyLock::new(|| {
     let body = include_str!("../lua/import.lua");
-    let entries = [ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, DESCRIBE, STAMP, RANKING];
+    let entries = [ENTRY_WRITE, DESCRIBE, STAMP, RANKING];
     Script::new("import", Effect::Store, &[&entries[..], &[HIDDEN, BANS, TELL, body]].concat())
 });
 

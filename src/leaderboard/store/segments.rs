@@ -3,10 +3,7 @@
 use std::sync::LazyLock;
 
 use super::super::board::{Board, RankingKeys};
-use super::{
-    Chosen, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, LeaderboardStore, ORDER, PERIOD, RANKING, STAMP, Versioned,
-    keys_with,
-};
+use super::{Chosen, ENTRY_WRITE, LeaderboardStore, ORDER, PERIOD, RANKING, STAMP, Versioned, keys_with};
 use crate::db::{Effect, Script};
 use crate::error::Result;
 
@@ -19,7 +16,7 @@ static SEGMENTS: LazyLock<Script> = LazyLock::new(|| {
 });
 static UNDESCRIBE: LazyLock<Script> = LazyLock::new(|| {
     let body = include_str!("../lua/undescribe.lua");
-    Script::new("undescribe", Effect::Free, &[ORDER, DIRECTORY, DIRECTORY_WRITE, ENTRY, ENTRY_WRITE, RANKING, body])
+    Script::new("undescribe", Effect::Free, &[ENTRY_WRITE, RANKING, body])
 });
 
 /// Values of a segment, and how many there are.
