@@ -2,7 +2,7 @@
 # Each target is a script under scripts/, so that a shell and CI can call the same.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format openapi schema bench check
+.PHONY: help setup run test fuzz lint format openapi schema bench check
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -15,6 +15,9 @@ run: ## Builds the service and runs it on 127.0.0.1:8080; RANQ_* settings are ho
 
 test: setup ## Runs all tests
 	@scripts/test.sh
+
+fuzz: setup ## Tries inputs at random for MINUTES a property (1)
+	@scripts/fuzz.sh $(or $(MINUTES),1)
 
 lint: ## Formatting, clippy, documentation, licences and sources of the dependencies
 	@scripts/lint.sh

@@ -9,14 +9,13 @@ use actix_web::HttpServer;
 use actix_web::dev::Server;
 use actix_web::http::KeepAlive;
 use actix_web::web::Data;
-use redis::IntoConnectionInfo as _;
-use secrecy::ExposeSecret as _;
 use tracing::{info, warn};
 
-use crate::auth::Gate;
+use crate::audit::AuditLog;
+use crate::auth::{Gate, NoteUses, SweepTokens, Tokens};
 use crate::config::{Config, RedisTarget};
-use crate::db::{Db, EmbeddedError, EmbeddedRedis, Health, Keyspace};
-use crate::http::{self, Document, Draining, Live, Services};
+use crate::db::{Db, EmbeddedError, EmbeddedRedis, Health, Keyspace, connection_to};
+use crate::http::{self, Document, Draining, Live, Refusals, Services};
 use crate::leaderboard::{FinishBans, Leaderboards, Roll, TakeSnapshots};
 use crate::metrics::Metrics;
 use crate::queue::{ListenForWakes, Queues, Tend, WakeWaiters};
@@ -56,6 +55,7 @@ pub struct App {
     draining: Draining,
     leaderboards: Leaderboards,
     queues: Queues,
+    tokens: Tokens,
     live: Live,
     db: Db,
     metrics: Metrics,
@@ -72,26 +72,31 @@ impl App {
         let (embedded, connection) = match &config.redis {
             RedisTarget::Embedded(directory) => {
                 let embedded = EmbeddedRedis::start(directory, config.durability, metrics.clone())?;
-                let connection = embedded.connection_info();
+                let connection = embedded.connection_info().map_err(|error| error.to_string());
                 (Some(embedded), connection)
             }
-            RedisTarget::Url(url) => (None, url.expose_secret().into_connection_info()),
+            RedisTarget::Server(server) => (None, connection_to(server)),
         };
-        let connection = connection.map_err(|error| StartError::Redis(error.to_string()))?;
+        let connection = connection.map_err(StartError::Redis)?;
         let db = Db::open(connection, config.redis_timeout, metrics.clone())
             .map_err(|error| StartError::Redis(error.to_string()))?;
         let keyspace = Keyspace::new(&config.key_prefix);
         let health = Health::new(db.handle(), &keyspace);
         let draining = Draining::default();
         let queues = Queues::new(db.handle(), keyspace.clone(), clock.clone(), metrics.clone(), config.auto_create);
+        let tokens = Tokens::new(db.handle(), keyspace.clone(), clock.clone());
+        let audit = AuditLog::new(db.handle(), &keyspace, clock.clone(), config.audit_entries);
         let leaderboards = Leaderboards::new(db.handle(), keyspace, clock, config.auto_create);
         let live = Live::new(config.max_streams, config.stream_heartbeat, metrics.clone());
         let services = Services {
             leaderboards: leaderboards.clone(),
             queues: queues.clone(),
             live: live.clone(),
-            gate: Gate::new(config.admin_token.as_ref()),
+            gate: Gate::new(config.admin_token.as_ref(), tokens.clone()),
+            tokens: tokens.clone(),
+            audit,
             health: health.clone(),
+            refusals: Refusals::default(),
             draining: draining.clone(),
             metrics: metrics.clone(),
             document: Data::new(Document::new()),
@@ -100,8 +105,10 @@ impl App {
         let connections = db.clone();
         let factory = move || {
             let own = connections.handle();
-            let (leaderboards, queues) = (services.leaderboards.on(own.clone()), services.queues.on(own));
-            http::app(Services { leaderboards, queues, ..services.clone() })
+            let (leaderboards, queues) = (services.leaderboards.on(own.clone()), services.queues.on(own.clone()));
+            let (gate, tokens) = (services.gate.on(own.clone()), services.tokens.on(own.clone()));
+            let audit = services.audit.on(own);
+            http::app(Services { leaderboards, queues, gate, tokens, audit, ..services.clone() })
         };
         let listen = |source| StartError::Listen { address: config.listen, source };
         let server = HttpServer::new(factory)
@@ -124,6 +131,7 @@ impl App {
             draining,
             leaderboards,
             queues,
+            tokens,
             live,
             db,
             metrics,
@@ -146,7 +154,8 @@ impl App {
     ///
     /// What the server meets.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { server, embedded, health, draining, leaderboards, queues, live, db, metrics, addresses: _ } = self;
+        let Self { server, embedded, health, draining, leaderboards, queues, tokens, live, db, metrics, addresses: _ } =
+            self;
         let handle = server.handle();
         let mut tasks = Driver::new(metrics);
         tasks.start(Tend::new(queues.on(db.handle())));
@@ -156,6 +165,9 @@ impl App {
         tasks.start(TakeSnapshots::new(leaderboards.on(db.handle())));
         tasks.start(FinishBans::new(leaderboards.on(db.handle())));
         tasks.start(WakeWaiters::new(queues.clone()));
+        let tokens = tokens.on(db.handle());
+        tasks.start(NoteUses::new(tokens.clone()));
+        tasks.start(SweepTokens::new(tokens.clone()));
         let wakes = ListenForWakes::new(queues.clone(), &db);
         let stop = async {
             warn_of_loss(&health).await;
@@ -169,9 +181,22 @@ impl App {
         let serving = futures_util::future::join(server, stop);
         let (served, ()) = tokio::select! {
             ended = serving => ended,
-            never = wakes.run(|message| live.hear(message), || live.look_at_all()) => match never {},
+            never = wakes.run(
+                |message| {
+                    live.hear(message);
+                    tokens.hear(message);
+                },
+                || {
+                    live.look_at_all();
+                    tokens.look_at_all();
+                },
+            ) => match never {},
+            never = tokens.follow_changes() => match never {},
         };
         tasks.stop().await;
+        if let Err(error) = tokens.write_uses().await {
+            warn!(%error, "the last uses of tokens are not noted: {error}");
+        }
         if let Some(embedded) = embedded {
             embedded.stop();
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::types::{JobId, LeaderboardName, Member, QueueName, ScheduleName};
+use crate::types::{JobId, LeaderboardName, Member, QueueName, ScheduleName, TokenId};
 
 /// A result whose error is [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
@@ -38,6 +38,24 @@ pub enum Error {
     /// A token that does not allow this.
     #[error("this needs a token with the scope `{0}`")]
     Forbidden(&'static str),
+    /// A token that does not reach the leaderboard.
+    #[error("this token does not reach leaderboard `{0}`")]
+    ForbiddenLeaderboard(LeaderboardName),
+    /// A token that does not reach the queue.
+    #[error("this token does not reach queue `{0}`")]
+    ForbiddenQueue(QueueName),
+    /// A token that is held to some resources, for what goes beyond.
+    #[error("this token reaches some {0} only, and this goes beyond them")]
+    ForbiddenBeyond(&'static str),
+    /// A player's token, for the score of somebody else.
+    #[error("this token is not member `{0}`'s")]
+    ForbiddenMember(Member),
+    /// A token that would allow, or allows, more than the caller may.
+    #[error("the token allows more than this one does")]
+    ForbiddenGrant,
+    /// There is no such token.
+    #[error("there is no token `{0}`")]
+    NoToken(TokenId),
     /// There is no such leaderboard.
     #[error("there is no leaderboard `{0}`")]
     NoLeaderboard(LeaderboardName),
@@ -152,6 +170,9 @@ pub enum Error {
     /// A command was sent and its answer lost; the text says how, for the log.
     #[error("the answer of Redis was lost: the change may have been made; retry with the same idempotency key")]
     OutcomeUnknown(String),
+    /// An administrative act was done, and its entry in the audit log could not be kept.
+    #[error("this was done, and could not be noted in the audit log")]
+    DoneUnnoted,
     /// An import failed on its way; what it has set stays.
     #[error("{imported} rows were imported, and then: {cause}")]
     ImportCutOff {
@@ -191,7 +212,12 @@ impl Error {
             Self::Malformed(_) => ErrorCode::MalformedRequest,
             Self::Invalid(_) => ErrorCode::Invalid,
             Self::Unauthenticated => ErrorCode::Unauthenticated,
-            Self::Forbidden(_) => ErrorCode::Forbidden,
+            Self::Forbidden(_)
+            | Self::ForbiddenLeaderboard(_)
+            | Self::ForbiddenQueue(_)
+            | Self::ForbiddenBeyond(_)
+            | Self::ForbiddenMember(_)
+            | Self::ForbiddenGrant => ErrorCode::Forbidden,
             Self::Banned(_) => ErrorCode::Banned,
             Self::NoLeaderboard(_)
             | Self::NoBan(_)
@@ -202,6 +228,7 @@ impl Error {
             | Self::NoQueue(_)
             | Self::NoJob { .. }
             | Self::NoSchedule { .. }
+            | Self::NoToken(_)
             | Self::NoRoute => ErrorCode::NotFound,
             Self::LeaseLost(_) => ErrorCode::LeaseLost,
             Self::PeriodClosed { .. } => ErrorCode::PeriodClosed,
@@ -213,7 +240,7 @@ impl Error {
             Self::IdempotencyMismatch => ErrorCode::IdempotencyMismatch,
             Self::SubmissionLimit { .. } => ErrorCode::RateLimited,
             Self::ImportCutOff { cause, .. } => cause.code(),
-            Self::OutcomeUnknown(_) => ErrorCode::OutcomeUnknown,
+            Self::OutcomeUnknown(_) | Self::DoneUnnoted => ErrorCode::OutcomeUnknown,
             Self::TooManyStreams { .. } => ErrorCode::TooManyStreams,
             Self::StoreUnavailable(_) => ErrorCode::StoreUnavailable,
             Self::Internal(_) => ErrorCode::Internal,
@@ -424,8 +451,8 @@ impl ErrorCode {
                 "outcome-unknown",
                 "It is not known whether the change was made",
                 true,
-                "Redis went away after the command was sent. Retry with the same `Idempotency-Key`: the effect then \
-                 happens once.",
+                "Redis went away after the command was sent, or an administrative act was done and could not be noted in the \
+                 audit log. Retry with the same `Idempotency-Key`: the effect then happens once.",
             ),
             Self::StoreUnavailable => (
                 "store-unavailable",

@@ -8,13 +8,14 @@
 //! | 1 | [`config`], [`telemetry`], [`metrics`], [`cron`] |
 //! | 2 | [`db`] |
 //! | 3 | [`events`], [`task`] |
-//! | 4 | [`auth`], [`leaderboard`], [`queue`] |
+//! | 4 | [`audit`], [`auth`], [`leaderboard`], [`queue`] |
 //! | 5 | [`season`] |
 //! | 6 | [`http`], [`worker`] |
 //! | 7 | [`app`] |
 //! | 8 | [`cli`] |
 
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod cli;
 pub mod config;

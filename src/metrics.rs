@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -22,6 +22,8 @@ const JOB_BUCKETS: [f64; 12] = [0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0, 6
 /// Queues that have figures of their own; those beyond are counted together, so that names cannot fill the memory.
 const NAMED_QUEUES: usize = 1000;
 const OTHER_QUEUES: &str = "_other";
+/// Why jobs are removed.
+pub const REASONS: [&str; 2] = ["age", "count"];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabels {
@@ -66,7 +68,7 @@ pub struct Removal<'a> {
     pub queue: &'a str,
     /// Which jobs.
     pub state: &'static str,
-    /// `age` or `count`.
+    /// One of [`REASONS`].
     pub reason: &'static str,
 }
 
@@ -245,83 +247,107 @@ impl Metrics {
         self.0.redis_restarts.inc();
     }
 
-    /// The label of a queue.
-    fn queue(&self, name: &str) -> String {
-        let mut names = self.0.queue_names.lock().unwrap_or_else(PoisonError::into_inner);
-        if names.contains(name) {
-            return name.to_owned();
-        }
-        if names.len() >= NAMED_QUEUES {
-            return OTHER_QUEUES.to_owned();
-        }
-        names.insert(name.to_owned());
-        name.to_owned()
+    /// Does something under the label of a queue, and keeps [`Metrics::queue_gone`] out meanwhile: what it had taken away would
+    /// come back, and nobody would take it away again.
+    fn of_queue(&self, name: &str, count: impl FnOnce(&Inner, QueueLabels)) {
+        let mut names = self.queue_names();
+        let is_named = names.contains(name) || (names.len() < NAMED_QUEUES && names.insert(name.to_owned()));
+        let label = if is_named { name } else { OTHER_QUEUES };
+        count(&self.0, QueueLabels { queue: label.to_owned() });
+    }
+
+    fn queue_names(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.0.queue_names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The queues that have figures of their own.
+    pub fn queues(&self) -> Vec<String> {
+        self.queue_names().iter().cloned().collect()
     }
 
     /// Counts jobs that came into a queue.
     pub fn jobs_enqueued(&self, queue: &str, count: u64) {
         if count > 0 {
-            self.0.jobs_enqueued.get_or_create(&QueueLabels { queue: self.queue(queue) }).inc_by(count);
+            self.of_queue(queue, |inner, labels| {
+                inner.jobs_enqueued.get_or_create(&labels).inc_by(count);
+            });
         }
     }
 
     /// Counts jobs that were done.
     pub fn jobs_completed(&self, queue: &str, count: u64) {
         if count > 0 {
-            self.0.jobs_completed.get_or_create(&QueueLabels { queue: self.queue(queue) }).inc_by(count);
+            self.of_queue(queue, |inner, labels| {
+                inner.jobs_completed.get_or_create(&labels).inc_by(count);
+            });
         }
     }
 
     /// Counts attempts that failed, and those of them that were the last.
     pub fn jobs_failed(&self, queue: &str, count: u64, dead: u64) {
         if count > 0 {
-            let labels = QueueLabels { queue: self.queue(queue) };
-            self.0.jobs_failed.get_or_create(&labels).inc_by(count);
-            self.0.jobs_dead.get_or_create(&labels).inc_by(dead);
+            self.of_queue(queue, |inner, labels| {
+                inner.jobs_failed.get_or_create(&labels).inc_by(count);
+                inner.jobs_dead.get_or_create(&labels).inc_by(dead);
+            });
         }
     }
 
     /// Counts jobs that were removed.
     pub fn jobs_removed(&self, removal: Removal<'_>, count: u64) {
         let Removal { queue, state, reason } = removal;
-        self.0.jobs_removed.get_or_create(&RemovalLabels { queue: self.queue(queue), state, reason }).inc_by(count);
+        self.of_queue(queue, |inner, QueueLabels { queue }| {
+            inner.jobs_removed.get_or_create(&RemovalLabels { queue, state, reason }).inc_by(count);
+        });
     }
 
     /// Notes how long a job was ready before its lease.
     pub fn job_waited(&self, queue: &str, waited: Duration) {
-        self.0.job_wait.get_or_create(&QueueLabels { queue: self.queue(queue) }).observe(waited.as_secs_f64());
+        self.of_queue(queue, |inner, labels| inner.job_wait.get_or_create(&labels).observe(waited.as_secs_f64()));
     }
 
     /// Notes how long an attempt ran.
     pub fn job_ran(&self, queue: &str, ran: Duration) {
-        self.0.job_run.get_or_create(&QueueLabels { queue: self.queue(queue) }).observe(ran.as_secs_f64());
+        self.of_queue(queue, |inner, labels| inner.job_run.get_or_create(&labels).observe(ran.as_secs_f64()));
     }
 
     /// Sets how many jobs of a queue are in a state.
     pub fn queue_depth(&self, queue: &str, state: &'static str, count: u64) {
-        let labels = StateLabels { queue: self.queue(queue), state };
-        // Queues that are counted together stand together nowhere.
-        if labels.queue == OTHER_QUEUES {
-            return;
-        }
-        self.0.queue_jobs.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.of_queue(queue, |inner, QueueLabels { queue }| {
+            // Queues that are counted together stand together nowhere.
+            if queue != OTHER_QUEUES {
+                let count = i64::try_from(count).unwrap_or(i64::MAX);
+                inner.queue_jobs.get_or_create(&StateLabels { queue, state }).set(count);
+            }
+        });
     }
 
     /// Sets how long the oldest ready job of a queue has been ready.
     pub fn oldest_ready(&self, queue: &str, age: Duration) {
-        let labels = QueueLabels { queue: self.queue(queue) };
-        if labels.queue != OTHER_QUEUES {
-            self.0.queue_oldest.get_or_create(&labels).set(age.as_secs_f64());
-        }
+        self.of_queue(queue, |inner, labels| {
+            if labels.queue != OTHER_QUEUES {
+                inner.queue_oldest.get_or_create(&labels).set(age.as_secs_f64());
+            }
+        });
     }
 
-    /// Forgets how a queue stood that is gone.
+    /// Forgets all that is counted of a queue that is gone.
     pub fn queue_gone(&self, queue: &str, states: &[&'static str]) {
+        let mut names = self.queue_names();
+        names.remove(queue);
         let labels = QueueLabels { queue: queue.to_owned() };
-        self.0.queue_names.lock().unwrap_or_else(PoisonError::into_inner).remove(queue);
-        self.0.queue_oldest.remove(&labels);
+        let inner = &*self.0;
+        for counter in [&inner.jobs_enqueued, &inner.jobs_completed, &inner.jobs_failed, &inner.jobs_dead] {
+            counter.remove(&labels);
+        }
+        inner.job_wait.remove(&labels);
+        inner.job_run.remove(&labels);
+        inner.queue_oldest.remove(&labels);
         for state in states {
-            self.0.queue_jobs.remove(&StateLabels { queue: queue.to_owned(), state });
+            inner.queue_jobs.remove(&StateLabels { queue: queue.to_owned(), state });
+            for reason in REASONS {
+                inner.jobs_removed.remove(&RemovalLabels { queue: queue.to_owned(), state, reason });
+            }
         }
     }
 

@@ -7,6 +7,7 @@ mod healthcheck;
 mod import;
 mod openapi;
 mod serve;
+mod token;
 mod transfer;
 mod worker;
 
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::config::{Config, Mistakes};
 
@@ -32,6 +34,8 @@ enum Command {
     Serve(Settings),
     /// Asks a running service whether it is ready: exit code 0 if so, 1 if not.
     Healthcheck(Settings),
+    /// Makes, lists, rotates and revokes tokens.
+    Token(token::Options),
     /// Looks whether what Redis keeps of the queues holds together: exit code 0 if so, 1 if not.
     Check(check::Options),
     /// Runs a command for each job of a queue.
@@ -55,9 +59,18 @@ struct Settings {
     /// Where to listen [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
-    /// The Redis to use; a private one is started without it.
+    /// The Redis to use; a private one is started without it. With a password better set by RANQ_REDIS_URL.
     #[arg(long, value_name = "URL")]
-    redis_url: Option<String>,
+    redis_url: Option<SecretString>,
+    /// The authorities that vouch for a Redis over TLS [default: those of the system].
+    #[arg(long, value_name = "FILE")]
+    redis_ca_cert: Option<String>,
+    /// The certificate that is shown to a Redis over TLS.
+    #[arg(long, value_name = "FILE")]
+    redis_client_cert: Option<String>,
+    /// Its private key.
+    #[arg(long, value_name = "FILE")]
+    redis_client_key: Option<String>,
     /// Where the private Redis keeps its data [default: ./data].
     #[arg(long, value_name = "DIRECTORY")]
     data_dir: Option<String>,
@@ -66,7 +79,10 @@ struct Settings {
     durability: Option<String>,
     /// The token that every call under /v1 must carry; better set by RANQ_ADMIN_TOKEN.
     #[arg(long, value_name = "TOKEN")]
-    admin_token: Option<String>,
+    admin_token: Option<SecretString>,
+    /// About how many administrative acts the audit log keeps [default: 100000].
+    #[arg(long, value_name = "NUMBER")]
+    audit_entries: Option<String>,
     /// Whether the first score creates its leaderboard [default: true].
     #[arg(long, value_name = "BOOL")]
     auto_create: Option<String>,
@@ -98,12 +114,17 @@ struct Settings {
 
 impl Settings {
     fn load(self) -> Result<Config, Mistakes> {
+        let text = |secret: SecretString| secret.expose_secret().to_owned();
         let flags = [
             ("listen", self.listen),
-            ("redis_url", self.redis_url),
+            ("redis_url", self.redis_url.map(text)),
+            ("redis_ca_cert", self.redis_ca_cert),
+            ("redis_client_cert", self.redis_client_cert),
+            ("redis_client_key", self.redis_client_key),
             ("data_dir", self.data_dir),
             ("durability", self.durability),
-            ("admin_token", self.admin_token),
+            ("admin_token", self.admin_token.map(text)),
+            ("audit_entries", self.audit_entries),
             ("auto_create", self.auto_create),
             ("key_prefix", self.key_prefix),
             ("log", self.log),
@@ -128,6 +149,7 @@ pub fn run() -> ExitCode {
         Command::Serve(settings) => serve::serve(settings),
         Command::Healthcheck(settings) => healthcheck::check(settings),
         Command::Check(options) => check::check(options),
+        Command::Token(options) => token::run(options),
         Command::Worker(options) => worker::run(options),
         Command::Export(options) => export::export(&options),
         Command::Import(options) => import::import(&options),

@@ -6,14 +6,18 @@ use std::time::Duration;
 
 use config::{Map, Value};
 use redis::IntoConnectionInfo;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{Config, Durability, LogFormat, Mistakes, RedisTarget};
+use super::{Certificates, ClientCertificate, Config, Durability, LogFormat, Mistakes, RedisServer, RedisTarget};
 
 const MAX_THREADS: u64 = 1024;
 const MAX_TIMEOUT_MS: u64 = 60_000;
 const MAX_STREAMS: u64 = 1_000_000;
+/// Less would be no record, and more than a few GB.
+const AUDIT_ENTRIES: (u64, u64) = (100, 10_000_000);
 const SHORT_TOKEN: usize = 16;
+/// How the URL of a Redis begins that is reached over TLS.
+const OVER_TLS: &str = "rediss://";
 
 struct Reader<'a> {
     values: &'a Map<String, Value>,
@@ -40,6 +44,31 @@ impl Reader<'_> {
             _ => Err(format!("must be a whole number from {from} to {to}")),
         })
     }
+
+    fn file(&mut self, name: &str) -> Option<PathBuf> {
+        self.read(name, None, |text| Ok((!text.is_empty()).then(|| PathBuf::from(text))))
+    }
+
+    /// The files of a connection over TLS, which only a URL that asks for one may have.
+    fn certificates(&mut self, url: Option<&SecretString>) -> Certificates {
+        let [authority, certificate, key] =
+            ["redis_ca_cert", "redis_client_cert", "redis_client_key"].map(|name| (name, self.file(name)));
+        if !url.is_some_and(|url| url.expose_secret().starts_with(OVER_TLS)) {
+            let of_no_use = [&authority, &certificate, &key].into_iter().filter(|(_, path)| path.is_some());
+            let mistakes =
+                of_no_use.map(|(name, _)| format!("`{name}` needs a `redis_url` that begins with {OVER_TLS}"));
+            self.mistakes.extend(mistakes);
+        }
+        let client = match (certificate.1, key.1) {
+            (Some(certificate), Some(key)) => Some(ClientCertificate { certificate, key }),
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => {
+                self.mistakes.push("`redis_client_cert` and `redis_client_key` need each other".to_owned());
+                None
+            }
+        };
+        Certificates { authority: authority.1, client }
+    }
 }
 
 pub(super) fn check(
@@ -50,11 +79,13 @@ pub(super) fn check(
     let mut reader = Reader { values, mistakes };
     let listen = reader.read("listen", SocketAddr::from(([127, 0, 0, 1], 8080)), parse_address);
     let url = reader.read("redis_url", None, parse_redis_url);
+    let certificates = reader.certificates(url.as_ref());
     let data_dir = reader.read("data_dir", PathBuf::new(), |text| match text {
         "" => Err("must name a directory".to_owned()),
         path => Ok(PathBuf::from(path)),
     });
     let token = reader.read("admin_token", None, parse_token);
+    let audit_entries = reader.number("audit_entries", AUDIT_ENTRIES.0, AUDIT_ENTRIES.1);
     let auto_create = reader.read("auto_create", true, |text| match text.to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Ok(true),
         "false" | "0" | "no" | "off" => Ok(false),
@@ -95,10 +126,14 @@ pub(super) fn check(
     }
     Ok(Config {
         listen,
-        redis: url.map_or(RedisTarget::Embedded(data_dir), RedisTarget::Url),
+        redis: match url {
+            Some(url) => RedisTarget::Server(RedisServer { url, certificates }),
+            None => RedisTarget::Embedded(data_dir),
+        },
         durability,
         redis_timeout,
         admin_token: token.map(|(_, token)| token),
+        audit_entries,
         auto_create,
         key_prefix,
         log,
@@ -123,10 +158,13 @@ fn parse_redis_url(text: &str) -> Result<Option<SecretString>, String> {
     if text.is_empty() {
         return Ok(None);
     }
-    let known = ["redis://", "unix://", "redis+unix://"].iter().any(|scheme| text.starts_with(scheme));
+    if text.contains('#') {
+        return Err("must have no `#`: certificates are always checked, and in a password it is written %23".to_owned());
+    }
+    let known = ["redis://", OVER_TLS, "unix://", "redis+unix://"].iter().any(|scheme| text.starts_with(scheme));
     // The parser's own words may repeat the URL, password included.
     if !known || text.into_connection_info().is_err() {
-        return Err("must be redis://[user:password@]host[:port][/db] or unix:///path/to/redis.sock".to_owned());
+        return Err("must be redis://[user:password@]host[:port][/db], the same with rediss:// for TLS, or unix:///path/to/redis.sock".to_owned());
     }
     Ok(Some(SecretString::from(text.to_owned())))
 }

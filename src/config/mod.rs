@@ -31,6 +31,8 @@ pub struct Config {
     pub redis_timeout: Duration,
     /// The token that may do everything; without one the service is open.
     pub admin_token: Option<SecretString>,
+    /// About how many entries the audit log keeps.
+    pub audit_entries: u64,
     /// Whether the first score creates its leaderboard.
     pub auto_create: bool,
     /// What every Redis key begins with.
@@ -56,8 +58,35 @@ pub struct Config {
 pub enum RedisTarget {
     /// A private redis-server with its data in this directory.
     Embedded(PathBuf),
-    /// The server at this URL, which may carry a password.
-    Url(SecretString),
+    /// Another one.
+    Server(RedisServer),
+}
+
+/// A Redis that is not the service's own.
+#[derive(Debug)]
+pub struct RedisServer {
+    /// Where it is, and who the service is there: it may carry a password.
+    pub url: SecretString,
+    /// What a connection over TLS needs.
+    pub certificates: Certificates,
+}
+
+/// PEM files of a connection over TLS.
+#[derive(Debug, Default)]
+pub struct Certificates {
+    /// Who vouches for the server; the authorities of the system without one.
+    pub authority: Option<PathBuf>,
+    /// What the service shows, if the server wants to see something.
+    pub client: Option<ClientCertificate>,
+}
+
+/// A certificate that is shown to a server.
+#[derive(Debug)]
+pub struct ClientCertificate {
+    /// The chain, the service's own certificate first.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// When the embedded Redis writes its append-only file through to the disk.
@@ -136,7 +165,13 @@ impl Config {
 }
 
 fn toml(text: &str) -> Result<Map<String, Value>, String> {
-    config::File::from_str(text, FileFormat::Toml).collect().map_err(|error| error.to_string())
+    config::File::from_str(text, FileFormat::Toml).collect().map_err(|error| misplaced(&error.to_string()))
+}
+
+/// Where a text is no TOML. The parser's own words show the line, which may hold a secret.
+fn misplaced(error: &str) -> String {
+    let place = error.lines().next().and_then(|line| line.split_once(" at ")).map_or("somewhere", |(_, place)| place);
+    format!("it is no TOML at {place}")
 }
 
 #[cfg(test)]
@@ -189,6 +224,36 @@ mod tests {
             assert!(mistakes.to_string().contains(&format!("`{name}`")), "{name} is missing in {mistakes}");
         }
         assert!(!mistakes.to_string().contains("hunter2"), "{mistakes}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_shows_the_place_and_no_secret() {
+        let file = std::env::temp_dir().join(format!("ranq-config-bad-{}.toml", std::process::id()));
+        for text in [
+            "log = \"info\"\nadmin_token = \"hunter2",
+            "log = \"info\"\nadmin_token = hunter2",
+            "log = \"info\"\nhunter2",
+        ] {
+            std::fs::write(&file, text).expect("written");
+            let mistakes =
+                Config::load(Some(&file), std::iter::empty(), BTreeMap::new()).expect_err("no TOML").to_string();
+            assert!(mistakes.contains("line 2, column"), "{mistakes}");
+            assert!(!mistakes.contains("hunter2"), "{mistakes}");
+        }
+        std::fs::remove_file(&file).expect("removed");
+    }
+
+    #[test]
+    fn certificates_are_for_a_redis_over_tls() {
+        let mistakes = |settings: &[(&str, &str)]| load(settings, &[]).map(|_| ()).expect_err("a mistake").to_string();
+        let plain = [("RANQ_REDIS_URL", "redis://localhost"), ("RANQ_REDIS_CA_CERT", "ca.pem")];
+        assert!(mistakes(&plain).contains("`redis_ca_cert`"));
+        let half = [("RANQ_REDIS_URL", "rediss://localhost"), ("RANQ_REDIS_CLIENT_KEY", "key.pem")];
+        assert!(mistakes(&half).contains("`redis_client_cert` and `redis_client_key`"));
+        assert!(mistakes(&[("RANQ_REDIS_URL", "rediss://u:hunter2@localhost#insecure")]).contains("no `#`"));
+        let whole = [("RANQ_REDIS_URL", "rediss://u:p%40ss@localhost"), ("RANQ_REDIS_CA_CERT", "ca.pem")];
+        let RedisTarget::Server(server) = load(&whole, &[]).expect("valid").redis else { panic!("a URL is given") };
+        assert_eq!(server.certificates.authority.as_deref(), Some(Path::new("ca.pem")));
     }
 
     #[test]

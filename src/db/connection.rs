@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 use deadpool_redis::{Manager, Pool, Runtime};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, ConnectionInfo, IntoConnectionInfo as _, Value};
-use secrecy::ExposeSecret as _;
 
-use super::failure::Failure;
+use super::failure::{Failure, NoConnection};
 use super::{Effect, Subscriber};
 use crate::config::RedisTarget;
 use crate::error::{Error, Result};
@@ -46,7 +45,7 @@ struct Current {
     connection: Option<MultiplexedConnection>,
     /// Counts connections, so that a late error of an old one does not drop its successor.
     generation: u64,
-    failed_at: Option<Instant>,
+    failed: Option<(Instant, NoConnection)>,
 }
 
 impl Db {
@@ -83,11 +82,11 @@ impl Db {
                 let socket = super::embedded::socket_of(directory).map_err(|error| {
                     Error::StoreUnavailable(format!("no service keeps its data in {}: {error}", directory.display()))
                 })?;
-                redis::ConnectionAddr::Unix(socket).into_connection_info()
+                redis::ConnectionAddr::Unix(socket).into_connection_info().map_err(unavailable)?
             }
-            RedisTarget::Url(url) => url.expose_secret().into_connection_info(),
+            RedisTarget::Server(server) => super::connection_to(server).map_err(unavailable)?,
         };
-        Self::open(info.map_err(unavailable)?, timeout, metrics)
+        Self::open(info, timeout, metrics)
     }
 
     /// A handle with a connection of its own, for another thread: its commands share pipelines among themselves.
@@ -146,14 +145,15 @@ impl Db {
                 let connection = deadpool_redis::Connection::take(pooled);
                 current.generation += 1;
                 current.connection = Some(connection.clone());
-                current.failed_at = None;
+                current.failed = None;
                 self.shared.metrics.redis_connected();
                 Ok((connection, current.generation))
             }
             Err(error) => {
-                current.failed_at = Some(Instant::now());
-                tracing::warn!(error = %error, "Redis cannot be reached: {error}");
-                Err(Failure::NotConnected)
+                let why = NoConnection::of(&error);
+                current.failed = Some((Instant::now(), why));
+                tracing::warn!(error = %error, "{why}: {error}");
+                Err(Failure::NotConnected(why))
             }
         }
     }
@@ -164,8 +164,8 @@ impl Db {
         if let Some(connection) = &current.connection {
             return Ok(Some((connection.clone(), current.generation)));
         }
-        match current.failed_at {
-            Some(at) if at.elapsed() < RECONNECT_PAUSE => Err(Failure::NotConnected),
+        match current.failed {
+            Some((at, why)) if at.elapsed() < RECONNECT_PAUSE => Err(Failure::NotConnected(why)),
             Some(_) | None => Ok(None),
         }
     }

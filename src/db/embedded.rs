@@ -269,7 +269,7 @@ struct Launch {
 
 impl Launch {
     fn spawn(&self) -> io::Result<Child> {
-        let mut command = Command::new(&self.program);
+        let mut command = command_of(&self.program);
         command.args(["--port", "0", "--unixsocketperm", "700", "--unixsocket"]).arg(&self.socket);
         command.arg("--dir").arg(&self.directory).arg("--logfile").arg(self.directory.join("redis.log"));
         command.args(["--daemonize", "no", "--save", "", "--appendonly", "yes", "--appendfsync"]);
@@ -328,6 +328,15 @@ fn watch_parent(child: &Child) -> io::Result<()> {
     Ok(())
 }
 
+/// A command that does not inherit what only the service needs to know, such as its token.
+fn command_of(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"RANQ_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
 fn find_server() -> Result<PathBuf, EmbeddedError> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let candidates = ["redis-server", "valkey-server"];
@@ -337,7 +346,7 @@ fn find_server() -> Result<PathBuf, EmbeddedError> {
         .find(|program| program.is_file())
         .ok_or(EmbeddedError::NoServer)?;
     let failed = |source| EmbeddedError::Io { path: found.clone(), source };
-    let output = Command::new(&found).arg("--version").output().map_err(failed)?;
+    let output = command_of(&found).arg("--version").output().map_err(failed)?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let version = text.split_whitespace().find_map(|word| word.strip_prefix("v=")).unwrap_or("unknown").to_owned();
     let major = version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0);

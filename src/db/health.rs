@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 
 use super::{Db, Effect, Keyspace};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// How long an answer counts, so that probes cost little however many ask.
 const FRESH: Duration = Duration::from_secs(1);
@@ -88,11 +88,15 @@ impl Health {
     async fn settings(&self) -> Result<HashMap<String, String>> {
         let mut config = redis::cmd("CONFIG");
         config.arg("GET").arg("appendonly").arg("appendfsync").arg("save").arg("maxmemory-policy");
-        match self.db.run(&config, "config_get", Effect::Read).await {
+        match self.db.command(&config, "config_get", Effect::Read).await {
             Ok(Value::Map(pairs)) => Ok(pairs.iter().map(|(name, value)| (text(name), text(value))).collect()),
             Ok(Value::Array(flat)) => Ok(flat.chunks_exact(2).map(|pair| (text(&pair[0]), text(&pair[1]))).collect()),
-            Ok(_) | Err(crate::error::Error::Internal(_)) => Ok(HashMap::new()),
-            Err(error) => Err(error),
+            Ok(_) => Ok(HashMap::new()),
+            Err(failure) if failure.is_forbidden() => Ok(HashMap::new()),
+            Err(failure) => match failure.into_error(Effect::Read) {
+                Error::Internal(_) => Ok(HashMap::new()),
+                error => Err(error),
+            },
         }
     }
 }

@@ -7,6 +7,7 @@ mod health;
 mod keyspace;
 mod reply;
 mod script;
+mod server;
 mod subscriber;
 mod version;
 
@@ -16,5 +17,6 @@ pub use health::{Health, RedisKind};
 pub use keyspace::Keyspace;
 pub use reply::Reply;
 pub use script::{Effect, Script, ScriptCall};
+pub use server::connection_to;
 pub use subscriber::Subscriber;
 pub use version::{Version, Versioned};

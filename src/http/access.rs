@@ -1,23 +1,31 @@
 //! Who may call an operation: part of its signature.
+//!
+//! A handler comes by its service only as [`Allowed`], which names the scope that it needs: without a scope there is nothing
+//! that it could call.
 
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
+use std::ops::Deref;
 
 use actix_web::dev::Payload;
-use actix_web::http::header;
 use actix_web::web::Data;
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 
+use super::noting::Noting;
 use super::problem::Problem;
-use crate::auth::{Caller, Gate, Scope};
+use crate::audit::{AuditLog, Log};
+use crate::auth::{Caller, Scope, Tokens};
 use crate::error::{Error, Result};
-use crate::leaderboard::Act;
+use crate::leaderboard::{Act, Leaderboards};
+use crate::queue::Queues;
 use crate::types::Reason;
 
 /// A scope as a type.
 pub trait Needs {
     /// The scope.
     const SCOPE: Scope;
+    /// Whether what an operation changes with it is noted in the audit log.
+    const IS_NOTED: bool = Self::SCOPE.is_administrative();
 }
 
 macro_rules! needs {
@@ -31,31 +39,114 @@ macro_rules! needs {
     )*};
 }
 
-needs!(LeaderboardsRead, ScoresWrite, LeaderboardsAdmin, JobsEnqueue, JobsWork, QueuesRead, QueuesAdmin);
+needs!(
+    LeaderboardsRead,
+    ScoresWrite,
+    LeaderboardsAdmin,
+    JobsEnqueue,
+    JobsWork,
+    QueuesRead,
+    QueuesAdmin,
+    TokensAdmin,
+    Admin
+);
 
-/// The caller, who has the scope that the operation needs. It stands first in a handler, so that nothing else of the
-/// request is looked at before.
-pub struct Allowed<S>(Caller, PhantomData<S>);
+/// The services behind the operations. Nobody else has them.
+pub struct Guarded {
+    leaderboards: Data<Leaderboards>,
+    queues: Data<Queues>,
+    tokens: Data<Tokens>,
+    audit: Data<AuditLog>,
+}
 
-impl<S> Allowed<S> {
-    /// What the caller does, for lists of what was done.
-    pub fn act(&self, reason: Option<Reason>) -> Act {
-        Act { by: self.0.name().to_owned(), reason }
+impl Guarded {
+    /// The services of the thread that serves.
+    pub fn new(leaderboards: Leaderboards, queues: Queues, tokens: Tokens, audit: AuditLog) -> Self {
+        Self {
+            leaderboards: Data::new(leaderboards),
+            queues: Data::new(queues),
+            tokens: Data::new(tokens),
+            audit: Data::new(audit),
+        }
     }
 }
 
-impl<S: Needs> FromRequest for Allowed<S> {
+/// A service that operations call.
+pub trait Service: Sized + 'static {
+    /// That of the thread.
+    fn of(guarded: &Guarded) -> &Data<Self>;
+}
+
+macro_rules! services {
+    ($($service:ident $field:ident),*) => {$(
+        impl Service for $service {
+            fn of(guarded: &Guarded) -> &Data<Self> {
+                &guarded.$field
+            }
+        }
+    )*};
+}
+
+services!(Leaderboards leaderboards, Queues queues, Tokens tokens, AuditLog audit);
+
+/// A service for a caller who has the scope that the operation needs. It stands first in a handler, so that nothing else of
+/// the request is looked at before.
+pub struct Allowed<S, T> {
+    caller: Caller,
+    service: Data<T>,
+    noting: Noting,
+    scope: PhantomData<S>,
+}
+
+impl<S, T> Allowed<S, T> {
+    /// Who calls.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// What the caller does, for lists of what was done.
+    pub fn act(&self, reason: Option<Reason>) -> Act {
+        self.noting.because(reason.as_ref());
+        Act { by: self.caller.name().to_owned(), reason }
+    }
+
+    /// Tells the audit log more of what is done than the request's parameters do.
+    pub fn tell(&self, name: &str, value: impl Into<String>) {
+        self.noting.tell(name, value.into());
+    }
+
+    /// Says which log it stands in.
+    pub fn tell_log(&self, log: Log) {
+        self.noting.change(|deed| deed.log = log);
+    }
+}
+
+impl<S, T> Deref for Allowed<S, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.service
+    }
+}
+
+impl<S: Needs, T: Service> FromRequest for Allowed<S, T> {
     type Error = Problem;
     type Future = Ready<std::result::Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(allow(request, S::SCOPE).map(|caller| Self(caller, PhantomData)).map_err(Problem::from))
+        ready(allow(request).map_err(Problem::from))
     }
 }
 
-fn allow(request: &HttpRequest, scope: Scope) -> Result<Caller> {
-    let gate = request.app_data::<Data<Gate>>().ok_or_else(|| Error::Internal("no gate".to_owned()))?;
-    let authorization = request.headers().get(header::AUTHORIZATION);
-    let caller = gate.caller(authorization.map(header::HeaderValue::as_bytes))?;
-    if caller.may(scope) { Ok(caller) } else { Err(Error::Forbidden(scope.name())) }
+fn allow<S: Needs, T: Service>(request: &HttpRequest) -> Result<Allowed<S, T>> {
+    let caller = caller_of(request)?;
+    caller.check_scope(S::SCOPE)?;
+    let guarded = request.app_data::<Guarded>().ok_or_else(|| Error::Internal("no services".to_owned()))?;
+    let noting = if S::IS_NOTED { Noting::begin(&guarded.audit, &caller, request)? } else { Noting::default() };
+    Ok(Allowed { caller, service: T::of(guarded).clone(), noting, scope: PhantomData })
+}
+
+/// Who makes the request, as the guard has found.
+pub fn caller_of(request: &HttpRequest) -> Result<Caller> {
+    request.extensions().get::<Caller>().cloned().ok_or(Error::Unauthenticated)
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::web::Data;
 use actix_web::{HttpResponse, delete, put};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -60,11 +59,10 @@ impl Body for AdjustBody {
 )]
 #[put("/v1/leaderboards/{leaderboard}/members/{member}")]
 pub async fn adjust_member(
-    caller: Allowed<LeaderboardsAdmin>,
+    leaderboards: Allowed<LeaderboardsAdmin, Leaderboards>,
     at: OfMember,
     _: Query<NoParameters>,
     body: Json<AdjustBody>,
-    leaderboards: Data<Leaderboards>,
 ) -> std::result::Result<HttpResponse, Problem> {
     let AdjustBody { score, subscores, metadata, window, reason } = body.0;
     let submission = Submission {
@@ -76,7 +74,7 @@ pub async fn adjust_member(
         if_period: BTreeMap::new(),
         key: None,
     };
-    let act = caller.act(Some(reason));
+    let act = leaderboards.act(Some(reason));
     let standing = leaderboards.adjust(&at.leaderboard, &submission, window.as_ref(), &act).await?;
     Ok(HttpResponse::Ok().json(StandingView::from(standing)))
 }
@@ -154,14 +152,13 @@ pub struct RemovedMemberView {
 )]
 #[delete("/v1/leaderboards/{leaderboard}/members")]
 pub async fn remove_members(
-    caller: Allowed<LeaderboardsAdmin>,
+    leaderboards: Allowed<LeaderboardsAdmin, Leaderboards>,
     at: OfLeaderboard,
     parameters: Query<RemovalParameters>,
-    leaderboards: Data<Leaderboards>,
 ) -> std::result::Result<HttpResponse, Problem> {
     let parameters = parameters.0;
     let (range, limit) = (parameters.range()?, parameters.limit.unwrap_or(Limit::MOST).get() as usize);
-    let (window, act) = (parameters.window, caller.act(parameters.reason));
+    let (window, act) = (parameters.window, leaderboards.act(parameters.reason));
     let removed = leaderboards.remove_by_score(&at.leaderboard, range, window.as_ref(), limit, &act).await?;
     let members = removed.members.into_iter().map(|(member, score)| RemovedMemberView { member, score });
     Ok(HttpResponse::Ok().json(RemovedView { removed: members.collect(), remaining: removed.remaining }))

@@ -1,6 +1,5 @@
 //! What administrators did.
 
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, get};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -10,8 +9,8 @@ use super::access::{Allowed, LeaderboardsAdmin};
 use super::headers::tagged;
 use super::problem::Problem;
 use super::query::{ListParameters, OfLeaderboard, Query, name_cursor, next_name_cursor};
-use crate::leaderboard::{Action, AuditEntry, AuditId, Leaderboards};
-use crate::types::{Member, Reason, Timestamp};
+use crate::leaderboard::{Action, AuditEntry, Leaderboards};
+use crate::types::{AuditId, Member, Reason, Timestamp};
 
 /// An act of an administrator.
 #[derive(Serialize, ToSchema)]
@@ -82,35 +81,11 @@ impl AuditView {
 )]
 #[get("/v1/leaderboards/{leaderboard}/audit")]
 pub async fn list_audit(
-    _: Allowed<LeaderboardsAdmin>,
+    leaderboards: Allowed<LeaderboardsAdmin, Leaderboards>,
     request: HttpRequest,
     at: OfLeaderboard,
     page: Query<ListParameters>,
-    leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
     let before = name_cursor(page.0.cursor.as_deref())?;
     tagged(&request, &AuditView::new(leaderboards.audit(&at.leaderboard, before, page.0.limit).await?))
-}
-
-/// Lists what was done of service-wide bans, the newest first.
-///
-/// The latest 10,000 acts are kept.
-#[utoipa::path(
-    tag = "moderation",
-    security(("token" = ["leaderboards:admin"])),
-    params(ListParameters),
-    responses(
-        (status = 200, description = "A page of acts.", body = AuditView),
-        (status = 304, description = "The client has it already, by `If-None-Match`."),
-    ),
-)]
-#[get("/v1/audit")]
-pub async fn list_service_audit(
-    _: Allowed<LeaderboardsAdmin>,
-    request: HttpRequest,
-    page: Query<ListParameters>,
-    leaderboards: Data<Leaderboards>,
-) -> Result<HttpResponse, Problem> {
-    let before = name_cursor(page.0.cursor.as_deref())?;
-    tagged(&request, &AuditView::new(leaderboards.service_audit(before, page.0.limit).await?))
 }

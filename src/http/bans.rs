@@ -1,7 +1,6 @@
 //! Bans of members, on one leaderboard and on all.
 
 use actix_web::http::StatusCode;
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, delete, get, put};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -113,13 +112,12 @@ fn put((created, ban): (bool, Ban)) -> HttpResponse {
 )]
 #[put("/v1/leaderboards/{leaderboard}/bans/{member}")]
 pub async fn put_ban(
-    caller: Allowed<LeaderboardsAdmin>,
+    leaderboards: Allowed<LeaderboardsAdmin, Leaderboards>,
     at: OfMember,
     _: Query<NoParameters>,
     body: OptionalJson<BanBody>,
-    leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
-    let (severity, act) = (body.0.severity(), caller.act(body.0.reason));
+    let (severity, act) = (body.0.severity(), leaderboards.act(body.0.reason));
     Ok(put(leaderboards.ban(&at.leaderboard, &at.member, severity, &act).await?))
 }
 
@@ -132,10 +130,9 @@ pub async fn put_ban(
 )]
 #[get("/v1/leaderboards/{leaderboard}/bans/{member}")]
 pub async fn get_ban(
-    _: Allowed<LeaderboardsAdmin>,
+    leaderboards: Allowed<LeaderboardsAdmin, Leaderboards>,
     at: OfMember,
     _: Query<NoParameters>,
-    leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
     let ban = leaderboards.get_ban(&at.leaderboard, &at.member).await?;
     Ok(json_response(StatusCode::OK, &BanView::from(ban)))
@@ -153,12 +150,11 @@ pub async fn get_ban(
 )]
 #[delete("/v1/leaderboards/{leaderboard}/bans/{member}")]
 pub async fn delete_ban(
-    caller: Allowed<LeaderboardsAdmin>,
+    leaderboards: Allowed<LeaderboardsAdmin, Leaderboards>,
     at: OfMember,
     _: Query<NoParameters>,
-    leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
-    leaderboards.lift_ban(&at.leaderboard, &at.member, &caller.act(None)).await?;
+    leaderboards.lift_ban(&at.leaderboard, &at.member, &leaderboards.act(None)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -174,11 +170,10 @@ pub async fn delete_ban(
 )]
 #[get("/v1/leaderboards/{leaderboard}/bans")]
 pub async fn list_bans(
-    _: Allowed<LeaderboardsAdmin>,
+    leaderboards: Allowed<LeaderboardsAdmin, Leaderboards>,
     request: HttpRequest,
     at: OfLeaderboard,
     page: Query<ListParameters>,
-    leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
     let after: Option<Member> = name_cursor(page.0.cursor.as_deref())?;
     let bans = leaderboards.list_bans(&at.leaderboard, after.as_ref(), page.0.limit).await?;
@@ -201,13 +196,12 @@ pub async fn list_bans(
 )]
 #[put("/v1/bans/{member}")]
 pub async fn put_service_ban(
-    caller: Allowed<LeaderboardsAdmin>,
+    leaderboards: Allowed<LeaderboardsAdmin, Leaderboards>,
     at: OfAnyMember,
     _: Query<NoParameters>,
     body: OptionalJson<BanBody>,
-    leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
-    let (severity, act) = (body.0.severity(), caller.act(body.0.reason));
+    let (severity, act) = (body.0.severity(), leaderboards.act(body.0.reason));
     Ok(put(leaderboards.ban_everywhere(&at.member, severity, &act).await?))
 }
 
@@ -220,10 +214,9 @@ pub async fn put_service_ban(
 )]
 #[get("/v1/bans/{member}")]
 pub async fn get_service_ban(
-    _: Allowed<LeaderboardsAdmin>,
+    leaderboards: Allowed<LeaderboardsAdmin, Leaderboards>,
     at: OfAnyMember,
     _: Query<NoParameters>,
-    leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
     let ban = leaderboards.get_service_ban(&at.member).await?;
     Ok(json_response(StatusCode::OK, &BanView::from(ban)))
@@ -240,12 +233,11 @@ pub async fn get_service_ban(
 )]
 #[delete("/v1/bans/{member}")]
 pub async fn delete_service_ban(
-    caller: Allowed<LeaderboardsAdmin>,
+    leaderboards: Allowed<LeaderboardsAdmin, Leaderboards>,
     at: OfAnyMember,
     _: Query<NoParameters>,
-    leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
-    leaderboards.lift_ban_everywhere(&at.member, &caller.act(None)).await?;
+    leaderboards.lift_ban_everywhere(&at.member, &leaderboards.act(None)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -261,10 +253,9 @@ pub async fn delete_service_ban(
 )]
 #[get("/v1/bans")]
 pub async fn list_service_bans(
-    _: Allowed<LeaderboardsAdmin>,
+    leaderboards: Allowed<LeaderboardsAdmin, Leaderboards>,
     request: HttpRequest,
     page: Query<ListParameters>,
-    leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
     let after: Option<Member> = name_cursor(page.0.cursor.as_deref())?;
     tagged(&request, &BansView::new(leaderboards.list_service_bans(after.as_ref(), page.0.limit).await?))

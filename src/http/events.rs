@@ -82,11 +82,10 @@ impl EventsParameters {
 )]
 #[get("/v1/leaderboards/{leaderboard}/events")]
 pub async fn watch_rankings(
-    _: Allowed<LeaderboardsRead>,
+    leaderboards: Allowed<LeaderboardsRead, Leaderboards>,
     request: HttpRequest,
     at: OfLeaderboard,
     parameters: Query<EventsParameters>,
-    leaderboards: Data<Leaderboards>,
     live: Data<Live>,
 ) -> std::result::Result<HttpResponse, Problem> {
     let watched = parameters.0.watched(at.leaderboard)?;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, delete, get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -182,13 +181,12 @@ impl EnqueueJob {
 )]
 #[post("/v1/queues/{queue}/jobs")]
 pub async fn enqueue_job(
-    _: Allowed<JobsEnqueue>,
+    queues: Allowed<JobsEnqueue, Queues>,
     at: OfQueue,
     _: Query<NoParameters>,
     request: HttpRequest,
     key: IdempotencyHeader,
     body: Json<EnqueueJob>,
-    queues: Data<Queues>,
 ) -> std::result::Result<HttpResponse, Problem> {
     let Json(body, bytes) = body;
     let enqueued = queues.enqueue(&at.queue, &body.into_new_job()?, key.once(&request, &bytes).as_ref()).await?;
@@ -256,13 +254,12 @@ pub struct EnqueueResultsView {
 )]
 #[post("/v1/queues/{queue}/jobs/batch")]
 pub async fn enqueue_jobs(
-    _: Allowed<JobsEnqueue>,
+    queues: Allowed<JobsEnqueue, Queues>,
     at: OfQueue,
     _: Query<NoParameters>,
     request: HttpRequest,
     key: IdempotencyHeader,
     body: Json<EnqueueJobs>,
-    queues: Data<Queues>,
 ) -> std::result::Result<HttpResponse, Problem> {
     let Json(EnqueueJobs { jobs }, bytes) = body;
     if jobs.len() > MAX_BATCH {
@@ -309,10 +306,9 @@ pub struct WaitParameters {
 )]
 #[get("/v1/queues/{queue}/jobs/{id}")]
 pub async fn get_job(
-    _: Allowed<QueuesRead>,
+    queues: Allowed<QueuesRead, Queues>,
     at: OfJob,
     parameters: Query<WaitParameters>,
-    queues: Data<Queues>,
 ) -> std::result::Result<HttpResponse, Problem> {
     let wait = Duration::from_millis(parameters.0.wait_ms.map_or(0, Within::get));
     Ok(json_response(StatusCode::OK, &queues.job(&at.queue, &at.id, wait).await?))
@@ -359,10 +355,9 @@ pub struct JobsView {
 )]
 #[get("/v1/queues/{queue}/jobs")]
 pub async fn list_jobs(
-    _: Allowed<QueuesRead>,
+    queues: Allowed<QueuesRead, Queues>,
     at: OfQueue,
     parameters: Query<JobsParameters>,
-    queues: Data<Queues>,
 ) -> std::result::Result<HttpResponse, Problem> {
     let JobsParameters { state, limit, cursor } = parameters.0;
     let from = cursor.map(|cursor| read_cursor(&cursor, &at.queue, state)).transpose()?;
@@ -398,13 +393,12 @@ fn read_cursor(text: &str, queue: &QueueName, only: Option<State>) -> Result<(St
 )]
 #[post("/v1/queues/{queue}/jobs/{id}/retry")]
 pub async fn retry_job(
-    _: Allowed<QueuesAdmin>,
+    queues: Allowed<QueuesAdmin, Queues>,
     at: OfJob,
     _: Query<NoParameters>,
     request: HttpRequest,
     key: IdempotencyHeader,
     body: OptionalJson<super::queues::Nothing>,
-    queues: Data<Queues>,
 ) -> std::result::Result<HttpResponse, Problem> {
     let retried = queues.retry(&at.queue, &at.id, key.once(&request, &body.1).as_ref()).await?;
     Ok(once(&retried.answer, retried.replayed))
@@ -421,10 +415,9 @@ pub async fn retry_job(
 )]
 #[delete("/v1/queues/{queue}/jobs/{id}")]
 pub async fn cancel_job(
-    _: Allowed<QueuesAdmin>,
+    queues: Allowed<QueuesAdmin, Queues>,
     at: OfJob,
     _: Query<NoParameters>,
-    queues: Data<Queues>,
 ) -> std::result::Result<HttpResponse, Problem> {
     queues.cancel(&at.queue, &at.id).await?;
     Ok(HttpResponse::NoContent().finish())
@@ -457,10 +450,9 @@ pub struct PurgedView {
 )]
 #[delete("/v1/queues/{queue}/jobs")]
 pub async fn purge_jobs(
-    _: Allowed<QueuesAdmin>,
+    queues: Allowed<QueuesAdmin, Queues>,
     at: OfQueue,
     parameters: Query<PurgeParameters>,
-    queues: Data<Queues>,
 ) -> std::result::Result<HttpResponse, Problem> {
     let deleted = queues.purge(&at.queue, parameters.0.state).await?;
     Ok(json_response(StatusCode::OK, &PurgedView { deleted }))
@@ -508,13 +500,12 @@ pub struct RedrivenView {
 )]
 #[post("/v1/queues/{queue}/redrive")]
 pub async fn redrive_jobs(
-    _: Allowed<QueuesAdmin>,
+    queues: Allowed<QueuesAdmin, Queues>,
     at: OfQueue,
     _: Query<NoParameters>,
     request: HttpRequest,
     key: IdempotencyHeader,
     body: OptionalJson<RedriveBody>,
-    queues: Data<Queues>,
 ) -> std::result::Result<HttpResponse, Problem> {
     let OptionalJson(RedriveBody { limit, to }, bytes) = body;
     let limit = limit.map(Within::get);

@@ -1,7 +1,6 @@
 //! Leaderboards themselves: create, change, list, read, delete.
 
 use actix_web::http::StatusCode;
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, delete, get, put};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -75,11 +74,10 @@ pub struct LeaderboardsView {
 )]
 #[put("/v1/leaderboards/{leaderboard}")]
 pub async fn put_leaderboard(
-    _: Allowed<LeaderboardsAdmin>,
+    leaderboards: Allowed<LeaderboardsAdmin, Leaderboards>,
     at: OfLeaderboard,
     _: Query<NoParameters>,
     settings: Json<Settings>,
-    leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
     let (created, summary) = leaderboards.put(&at.leaderboard, settings.0).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
@@ -95,10 +93,9 @@ pub async fn put_leaderboard(
 )]
 #[get("/v1/leaderboards/{leaderboard}")]
 pub async fn get_leaderboard(
-    _: Allowed<LeaderboardsRead>,
+    leaderboards: Allowed<LeaderboardsRead, Leaderboards>,
     at: OfLeaderboard,
     _: Query<NoParameters>,
-    leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
     let summary = leaderboards.get(&at.leaderboard).await?;
     Ok(json_response(StatusCode::OK, &LeaderboardView::from(summary)))
@@ -116,10 +113,9 @@ pub async fn get_leaderboard(
 )]
 #[get("/v1/leaderboards")]
 pub async fn list_leaderboards(
-    _: Allowed<LeaderboardsRead>,
+    leaderboards: Allowed<LeaderboardsRead, Leaderboards>,
     request: HttpRequest,
     page: Query<ListParameters>,
-    leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
     let after: Option<LeaderboardName> = name_cursor(page.0.cursor.as_deref())?;
     let (summaries, next) = leaderboards.list(after.as_ref().map(LeaderboardName::as_str), page.0.limit).await?;
@@ -139,10 +135,9 @@ pub async fn list_leaderboards(
 )]
 #[delete("/v1/leaderboards/{leaderboard}")]
 pub async fn delete_leaderboard(
-    _: Allowed<LeaderboardsAdmin>,
+    leaderboards: Allowed<LeaderboardsAdmin, Leaderboards>,
     at: OfLeaderboard,
     _: Query<NoParameters>,
-    leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
     leaderboards.delete(&at.leaderboard).await?;
     Ok(HttpResponse::NoContent().finish())

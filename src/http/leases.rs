@@ -1,6 +1,5 @@
 //! What becomes of leases: acks, nacks, heartbeats.
 
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, post};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -165,13 +164,12 @@ impl Body for AckBody {
 )]
 #[post("/v1/queues/{queue}/jobs/{id}/ack")]
 pub async fn ack_job(
-    _: Allowed<JobsWork>,
+    queues: Allowed<JobsWork, Queues>,
     at: OfJob,
     _: Query<NoParameters>,
     request: HttpRequest,
     key: IdempotencyHeader,
     body: Json<AckBody>,
-    queues: Data<Queues>,
 ) -> std::result::Result<HttpResponse, Problem> {
     let Json(AckBody { lease, result }, bytes) = body;
     check_result(result.as_ref())?;
@@ -219,13 +217,12 @@ impl Body for NackBody {
 )]
 #[post("/v1/queues/{queue}/jobs/{id}/nack")]
 pub async fn nack_job(
-    _: Allowed<JobsWork>,
+    queues: Allowed<JobsWork, Queues>,
     at: OfJob,
     _: Query<NoParameters>,
     request: HttpRequest,
     key: IdempotencyHeader,
     body: Json<NackBody>,
-    queues: Data<Queues>,
 ) -> std::result::Result<HttpResponse, Problem> {
     let Json(NackBody { lease, error, retry_in_ms, dead }, bytes) = body;
     let next = match (dead.unwrap_or(false), retry_in_ms) {
@@ -286,13 +283,12 @@ pub struct ExtendedView {
 )]
 #[post("/v1/queues/{queue}/jobs/{id}/extend")]
 pub async fn extend_lease(
-    _: Allowed<JobsWork>,
+    queues: Allowed<JobsWork, Queues>,
     at: OfJob,
     _: Query<NoParameters>,
     request: HttpRequest,
     key: IdempotencyHeader,
     body: Json<ExtendBody>,
-    queues: Data<Queues>,
 ) -> std::result::Result<HttpResponse, Problem> {
     let Json(ExtendBody { lease, lease_ms, progress }, bytes) = body;
     if progress.as_ref().is_some_and(|progress| progress.as_str().len() > MAX_PROGRESS_BYTES) {
@@ -345,13 +341,12 @@ pub struct AckResultsView {
 )]
 #[post("/v1/queues/{queue}/acks")]
 pub async fn ack_jobs(
-    _: Allowed<JobsWork>,
+    queues: Allowed<JobsWork, Queues>,
     at: OfQueue,
     _: Query<NoParameters>,
     request: HttpRequest,
     key: IdempotencyHeader,
     body: Json<AcksBody>,
-    queues: Data<Queues>,
 ) -> std::result::Result<HttpResponse, Problem> {
     let Json(AcksBody { acks }, bytes) = body;
     let AckList { acks, unreadable } = AckList::read(&acks, "/acks")?;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, get};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -106,11 +105,10 @@ impl MemberRankingView {
 )]
 #[get("/v1/members/{member}/rankings")]
 pub async fn get_member_rankings(
-    _: Allowed<LeaderboardsRead>,
+    leaderboards: Allowed<LeaderboardsRead, Leaderboards>,
     request: HttpRequest,
     at: OfAnyMember,
     parameters: Query<MemberRankingsParameters>,
-    leaderboards: Data<Leaderboards>,
 ) -> std::result::Result<HttpResponse, Problem> {
     let MemberRankingsParameters { leaderboards: names, window } = parameters.0;
     let view = View { window, ..View::default() };

@@ -1,6 +1,5 @@
 //! Reading and removing members of a leaderboard.
 
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, delete, get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -53,11 +52,10 @@ pub struct MemberView {
 )]
 #[get("/v1/leaderboards/{leaderboard}/members/{member}")]
 pub async fn get_member(
-    _: Allowed<LeaderboardsRead>,
+    leaderboards: Allowed<LeaderboardsRead, Leaderboards>,
     request: HttpRequest,
     at: OfMember,
     parameters: Query<MemberParameters>,
-    leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
     let view = parameters.0.view();
     let mut page = leaderboards.member(&at.leaderboard, &at.member, &view).await?;
@@ -139,11 +137,10 @@ impl AroundMemberView {
 )]
 #[get("/v1/leaderboards/{leaderboard}/members/{member}/around")]
 pub async fn get_around_member(
-    _: Allowed<LeaderboardsRead>,
+    leaderboards: Allowed<LeaderboardsRead, Leaderboards>,
     request: HttpRequest,
     at: OfMember,
     parameters: Query<AroundMemberParameters>,
-    leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
     let radius = parameters.0.radius.get();
     // The entry above is needed even where none is shown.
@@ -201,11 +198,10 @@ pub struct PlacedEntryView {
 )]
 #[post("/v1/leaderboards/{leaderboard}/members/lookup")]
 pub async fn lookup_members(
-    _: Allowed<LeaderboardsRead>,
+    leaderboards: Allowed<LeaderboardsRead, Leaderboards>,
     at: OfLeaderboard,
     parameters: Query<MemberParameters>,
     body: Json<LookupBody>,
-    leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
     let members = body.0.members;
     if members.len() > MAX_LOOKUP {
@@ -233,11 +229,10 @@ pub async fn lookup_members(
 )]
 #[delete("/v1/leaderboards/{leaderboard}/members/{member}")]
 pub async fn delete_member(
-    caller: Allowed<LeaderboardsAdmin>,
+    leaderboards: Allowed<LeaderboardsAdmin, Leaderboards>,
     at: OfMember,
     _: Query<NoParameters>,
-    leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
-    leaderboards.remove(&at.leaderboard, &at.member, &caller.act(None)).await?;
+    leaderboards.remove(&at.leaderboard, &at.member, &leaderboards.act(None)).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -3,9 +3,11 @@
 mod access;
 mod adjust;
 mod audit;
+mod audit_log;
 mod bans;
 mod events;
 mod fallback;
+mod guard;
 mod headers;
 mod jobs;
 mod json;
@@ -14,6 +16,7 @@ mod leases;
 mod live;
 mod member_rankings;
 mod members;
+mod noting;
 mod observe;
 pub mod openapi;
 mod operations;
@@ -21,10 +24,12 @@ mod problem;
 mod query;
 mod queues;
 mod rankings;
+mod refusals;
 mod schedules;
 mod scores;
 mod segments;
 mod snapshots;
+mod tokens;
 mod transfer;
 mod windows;
 mod work;
@@ -40,8 +45,11 @@ use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 pub use self::live::Live;
 pub use self::openapi::Document;
 pub use self::operations::Draining;
+pub use self::refusals::Refusals;
 
-use crate::auth::Gate;
+use self::access::Guarded;
+use crate::audit::AuditLog;
+use crate::auth::{Gate, Tokens};
 use crate::db::Health;
 use crate::leaderboard::Leaderboards;
 use crate::metrics::Metrics;
@@ -58,8 +66,14 @@ pub struct Services {
     pub live: Live,
     /// Who may come in.
     pub gate: Gate,
+    /// The tokens, through the connection of the thread.
+    pub tokens: Tokens,
+    /// The log of administrative acts, likewise.
+    pub audit: AuditLog,
     /// The state of Redis.
     pub health: Health,
+    /// When the log was told of refused requests.
+    pub refusals: Refusals,
     /// Whether a stop has begun.
     pub draining: Draining,
     /// What is counted.
@@ -99,7 +113,7 @@ fn routes(service: &mut ServiceConfig) {
         .service(bans::delete_service_ban)
         .service(bans::list_service_bans)
         .service(audit::list_audit)
-        .service(audit::list_service_audit)
+        .service(audit_log::list_audit_log)
         .service(member_rankings::get_member_rankings)
         .service(transfer::export_leaderboard)
         .service(transfer::import_leaderboard)
@@ -129,6 +143,11 @@ fn routes(service: &mut ServiceConfig) {
         .service(schedules::get_schedule)
         .service(schedules::delete_schedule)
         .service(schedules::list_schedules)
+        .service(tokens::create_token)
+        .service(tokens::list_tokens)
+        .service(tokens::get_token)
+        .service(tokens::revoke_token)
+        .service(tokens::rotate_token)
         .service(operations::health_live)
         .service(operations::health_ready)
         .service(operations::metrics)
@@ -149,11 +168,11 @@ pub fn app(
 > {
     let document = services.document.clone();
     let (app, _) = App::new().into_utoipa_app().configure(routes).split_for_parts();
-    app.app_data(Data::new(services.leaderboards))
-        .app_data(Data::new(services.queues))
+    app.app_data(Guarded::new(services.leaderboards, services.queues, services.tokens, services.audit))
         .app_data(Data::new(services.live))
         .app_data(Data::new(services.gate))
         .app_data(Data::new(services.health))
+        .app_data(Data::new(services.refusals))
         .app_data(Data::new(services.draining))
         .app_data(Data::new(services.metrics))
         .app_data(document)
@@ -163,5 +182,7 @@ pub fn app(
         .service(web::redirect("/docs", "/docs/"))
         .service(SwaggerUi::new("/docs/{_:.*}").config(SwaggerConfig::from("/openapi.json").try_it_out_enabled(true)))
         .default_service(web::to(fallback::no_operation))
+        .wrap(middleware::from_fn(guard::guard))
+        .wrap(middleware::from_fn(noting::note))
         .wrap(middleware::from_fn(observe::observe))
 }

@@ -25,9 +25,14 @@ const WAITING: &str = "/dequeue";
 const KEPT_WHILE_WAITING: [&str; 4] = ["authorization", "content-type", "content-length", IDEMPOTENCY_KEY];
 /// The route of a request that met none.
 const NO_ROUTE: &str = "none";
+/// The label of methods that are not known, or not to the path.
+const OTHER_METHODS: &str = "other";
 
 /// Marks a HEAD request, for whoever would answer it without end.
 pub struct HeadOnly;
+
+/// The id of a request, for those after this middleware.
+pub struct RequestId(pub HeaderValue);
 
 /// The middleware.
 ///
@@ -41,6 +46,7 @@ pub async fn observe(
     let started = Instant::now();
     let metrics = request.app_data::<Data<Metrics>>().cloned();
     let (id, id_header) = request_id(&request);
+    request.extensions_mut().insert(RequestId(id_header.clone()));
     let trace = trace_id(&request).unwrap_or_default();
     if request.method() == Method::HEAD {
         // Answered as GET is (RFC 9110, section 9.3.2); the connection leaves the body out.
@@ -60,8 +66,12 @@ pub async fn observe(
 
     let route = response.request().match_pattern();
     let route = route.as_deref().unwrap_or(NO_ROUTE);
-    let method = method_name(response.request().method());
     let status = response.status().as_u16();
+    let method = match response.status() {
+        // Else whoever asks could make a series for each method of each path.
+        StatusCode::METHOD_NOT_ALLOWED => OTHER_METHODS,
+        _ => method_name(response.request().method()),
+    };
     let took = started.elapsed();
     if let Some(metrics) = &metrics {
         metrics.request(method, route, status, took);
@@ -160,6 +170,6 @@ fn method_name(method: &Method) -> &'static str {
         Method::PATCH => "PATCH",
         Method::HEAD => "HEAD",
         Method::OPTIONS => "OPTIONS",
-        _ => "other",
+        _ => OTHER_METHODS,
     }
 }

@@ -3,6 +3,8 @@
 mod complete;
 mod version_3_0;
 
+use std::collections::HashMap;
+
 use actix_web::web::Data;
 use actix_web::{App, HttpResponse};
 use serde_json::Value;
@@ -14,19 +16,28 @@ pub struct Document {
     json_3_0: String,
     /// Each path's segments (`None` for a parameter) and methods.
     paths: Vec<(Vec<Option<String>>, Vec<String>)>,
+    /// The `operationId` of each method (in capitals) and path.
+    operations: HashMap<(String, String), String>,
 }
 
 impl Document {
     /// The document of the routes.
     pub fn new() -> Self {
         let value = value();
-        let paths = value.get("paths").and_then(Value::as_object).into_iter().flatten();
-        let paths = paths.map(|(path, item)| {
+        let items = || value.get("paths").and_then(Value::as_object).into_iter().flatten();
+        let operations = items().flat_map(|(path, item)| {
+            item.as_object().into_iter().flatten().filter_map(|(method, operation)| {
+                Some(((method.to_uppercase(), path.clone()), operation["operationId"].as_str()?.to_owned()))
+            })
+        });
+        let operations = operations.collect();
+        let paths = items().map(|(path, item)| {
             let segments = path.split('/').map(|part| (!part.starts_with('{')).then(|| part.to_owned()));
             let methods = item.as_object().into_iter().flatten().map(|(method, _)| method.to_uppercase());
             (segments.collect(), methods.collect())
         });
-        Self { json: pretty(&value), json_3_0: pretty(&version_3_0::convert(value.clone())), paths: paths.collect() }
+        let paths = paths.collect();
+        Self { json: pretty(&value), json_3_0: pretty(&version_3_0::convert(value)), paths, operations }
     }
 
     /// The document as OpenAPI 3.1 in JSON, as openapi/openapi.json has it.
@@ -37,6 +48,11 @@ impl Document {
     /// The document as OpenAPI 3.0.3, for generators that know no newer version.
     pub fn json_3_0(&self) -> &str {
         &self.json_3_0
+    }
+
+    /// The `operationId` of the operation with this method and path, its parameters as they stand in the route.
+    pub fn operation(&self, method: &str, path: &str) -> Option<&str> {
+        self.operations.get(&(method.to_owned(), path.to_owned())).map(String::as_str)
     }
 
     /// The methods of the operations that have this path; none for an unknown path.

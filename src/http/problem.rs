@@ -43,7 +43,10 @@ impl Problem {
             Error::SubmissionLimit { retry_after_ms, .. } => {
                 response.insert_header((header::RETRY_AFTER, retry_after_ms.div_ceil(1000).max(1)));
             }
-            Error::StoreUnavailable(_) | Error::OutcomeUnknown(_) | Error::TooManyStreams { .. } => {
+            Error::StoreUnavailable(_)
+            | Error::OutcomeUnknown(_)
+            | Error::DoneUnnoted
+            | Error::TooManyStreams { .. } => {
                 response.insert_header((header::RETRY_AFTER, STORE_RETRY_AFTER_S));
             }
             Error::RequestTimeout(_) | Error::PayloadTooLarge { .. } => {

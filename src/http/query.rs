@@ -11,10 +11,12 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
+use super::access::caller_of;
 use super::json;
 use super::problem::Problem;
+use crate::auth::Caller;
 use crate::error::{Error, Result};
-use crate::types::{JobId, LeaderboardName, Limit, Member, QueueName, ScheduleName, WindowName};
+use crate::types::{JobId, LeaderboardName, Limit, Member, QueueName, ScheduleName, TokenId, WindowName};
 
 /// The query, parsed; an unknown parameter is refused by name.
 pub struct Query<T>(pub T);
@@ -90,9 +92,22 @@ fn decode(text: &str) -> Result<String> {
 
 /// The values of the path's parameters, decoded, in their order.
 fn path_values(request: &HttpRequest) -> Result<Vec<String>> {
+    Ok(path_parameters(request)?.into_iter().map(|(_, value)| value).collect())
+}
+
+/// The names of the path's parameters with their values, decoded, in their order.
+///
+/// # Errors
+///
+/// `Malformed` for broken percent-encoding.
+pub fn path_parameters(request: &HttpRequest) -> Result<Vec<(String, String)>> {
     let pattern = request.match_pattern().unwrap_or_default();
     let parts = pattern.split('/').zip(request.uri().path().split('/'));
-    parts.filter(|(pattern, _)| pattern.starts_with('{')).map(|(_, value)| decode(value)).collect()
+    let parameters = parts.filter_map(|(pattern, value)| {
+        let name = pattern.strip_prefix('{')?.trim_end_matches('}').to_owned();
+        Some(decode(value).map(|value| (name, value)))
+    });
+    parameters.collect()
 }
 
 fn named<T: TryFrom<String, Error: std::fmt::Display>>(parameter: &str, value: Option<String>) -> Result<T> {
@@ -186,6 +201,47 @@ pub struct OfSchedule {
     pub schedule: ScheduleName,
 }
 
+/// The path of a token.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct OfToken {
+    /// The token's id.
+    #[param(value_type = String, pattern = "^[0-9A-Za-z]{11}$", example = "2ZTvQ0a1bQ2")]
+    pub id: TokenId,
+}
+
+/// What the first parameter of a path names.
+trait Resource {
+    /// Refuses it where the caller does not reach it, before anything is asked of it.
+    fn check(&self, caller: &Caller) -> Result<()>;
+}
+
+impl Resource for LeaderboardName {
+    fn check(&self, caller: &Caller) -> Result<()> {
+        caller.check_leaderboard(self)
+    }
+}
+
+impl Resource for QueueName {
+    fn check(&self, caller: &Caller) -> Result<()> {
+        caller.check_queue(self)
+    }
+}
+
+impl Resource for TokenId {
+    /// Which tokens the caller reaches depends on what they allow.
+    fn check(&self, _: &Caller) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Resource for Member {
+    /// Anyone may read of any member.
+    fn check(&self, _: &Caller) -> Result<()> {
+        Ok(())
+    }
+}
+
 macro_rules! from_path {
     ($($name:ident { $first:ident $(, $second:ident)? }),*) => {$(
         impl FromRequest for $name {
@@ -195,10 +251,9 @@ macro_rules! from_path {
             fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
                 let parsed = path_values(request).and_then(|values| {
                     let mut values = values.into_iter();
-                    Ok(Self {
-                        $first: named(stringify!($first), values.next())?,
-                        $($second: named(stringify!($second), values.next())?,)?
-                    })
+                    let $first = named(stringify!($first), values.next())?;
+                    Resource::check(&$first, &caller_of(request)?)?;
+                    Ok(Self { $first, $($second: named(stringify!($second), values.next())?,)? })
                 });
                 ready(parsed.map_err(Problem::from))
             }
@@ -214,7 +269,8 @@ from_path!(
     OfAnyMember { member },
     OfQueue { queue },
     OfJob { queue, id },
-    OfSchedule { queue, schedule }
+    OfSchedule { queue, schedule },
+    OfToken { id }
 );
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Queues themselves: create, change, list, read, pause, delete.
 
 use actix_web::http::StatusCode;
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, put};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -133,11 +132,10 @@ pub struct QueuesView {
 )]
 #[put("/v1/queues/{queue}")]
 pub async fn put_queue(
-    _: Allowed<QueuesAdmin>,
+    queues: Allowed<QueuesAdmin, Queues>,
     at: OfQueue,
     _: Query<NoParameters>,
     settings: Json<QueueSettings>,
-    queues: Data<Queues>,
 ) -> Result<HttpResponse, Problem> {
     let (created, summary) = queues.put(&at.queue, settings.0).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
@@ -153,10 +151,9 @@ pub async fn put_queue(
 )]
 #[get("/v1/queues/{queue}")]
 pub async fn get_queue(
-    _: Allowed<QueuesRead>,
+    queues: Allowed<QueuesRead, Queues>,
     at: OfQueue,
     _: Query<NoParameters>,
-    queues: Data<Queues>,
 ) -> Result<HttpResponse, Problem> {
     Ok(json_response(StatusCode::OK, &QueueView::from(queues.get(&at.queue).await?)))
 }
@@ -173,10 +170,9 @@ pub async fn get_queue(
 )]
 #[get("/v1/queues")]
 pub async fn list_queues(
-    _: Allowed<QueuesRead>,
+    queues: Allowed<QueuesRead, Queues>,
     request: HttpRequest,
     page: Query<ListParameters>,
-    queues: Data<Queues>,
 ) -> Result<HttpResponse, Problem> {
     let after: Option<QueueName> = name_cursor(page.0.cursor.as_deref())?;
     let (summaries, next) = queues.list(after.as_ref().map(QueueName::as_str), page.0.limit).await?;
@@ -196,10 +192,9 @@ pub async fn list_queues(
 )]
 #[delete("/v1/queues/{queue}")]
 pub async fn delete_queue(
-    _: Allowed<QueuesAdmin>,
+    queues: Allowed<QueuesAdmin, Queues>,
     at: OfQueue,
     _: Query<NoParameters>,
-    queues: Data<Queues>,
 ) -> Result<HttpResponse, Problem> {
     queues.delete(&at.queue).await?;
     Ok(HttpResponse::NoContent().finish())
@@ -215,13 +210,12 @@ pub async fn delete_queue(
 )]
 #[post("/v1/queues/{queue}/pause")]
 pub async fn pause_queue(
-    _: Allowed<QueuesAdmin>,
+    queues: Allowed<QueuesAdmin, Queues>,
     at: OfQueue,
     _: Query<NoParameters>,
     request: HttpRequest,
     key: IdempotencyHeader,
     body: OptionalJson<Nothing>,
-    queues: Data<Queues>,
 ) -> Result<HttpResponse, Problem> {
     let replayed = queues.pause(&at.queue, true, key.once(&request, &body.1).as_ref()).await?;
     Ok(no_content(replayed))
@@ -237,13 +231,12 @@ pub async fn pause_queue(
 )]
 #[post("/v1/queues/{queue}/resume")]
 pub async fn resume_queue(
-    _: Allowed<QueuesAdmin>,
+    queues: Allowed<QueuesAdmin, Queues>,
     at: OfQueue,
     _: Query<NoParameters>,
     request: HttpRequest,
     key: IdempotencyHeader,
     body: OptionalJson<Nothing>,
-    queues: Data<Queues>,
 ) -> Result<HttpResponse, Problem> {
     let replayed = queues.pause(&at.queue, false, key.once(&request, &body.1).as_ref()).await?;
     Ok(no_content(replayed))
@@ -290,9 +283,8 @@ pub struct WorkersView {
 )]
 #[get("/v1/workers")]
 pub async fn list_workers(
-    _: Allowed<QueuesRead>,
+    queues: Allowed<QueuesRead, Queues>,
     _: Query<NoParameters>,
-    queues: Data<Queues>,
 ) -> Result<HttpResponse, Problem> {
     let workers = queues.workers().await?;
     let workers = workers.into_iter().map(|worker| WorkerView {

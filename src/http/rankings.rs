@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, get};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -180,11 +179,10 @@ view_parameters! {
 )]
 #[get("/v1/leaderboards/{leaderboard}/rankings")]
 pub async fn get_rankings(
-    _: Allowed<LeaderboardsRead>,
+    leaderboards: Allowed<LeaderboardsRead, Leaderboards>,
     request: HttpRequest,
     at: OfLeaderboard,
     parameters: Query<RankingsParameters>,
-    leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
     let parameters = parameters.0;
     let view = parameters.view();
@@ -246,11 +244,10 @@ pub struct AroundScoreView {
 )]
 #[get("/v1/leaderboards/{leaderboard}/around")]
 pub async fn get_around_score(
-    _: Allowed<LeaderboardsRead>,
+    leaderboards: Allowed<LeaderboardsRead, Leaderboards>,
     request: HttpRequest,
     at: OfLeaderboard,
     parameters: Query<AroundScoreParameters>,
-    leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
     let view = parameters.0.view();
     let score = Score::new(parameters.0.score).ok_or_else(|| Error::invalid("score", "must be a finite number"))?;
@@ -338,11 +335,10 @@ impl From<Distribution> for DistributionView {
 )]
 #[get("/v1/leaderboards/{leaderboard}/distribution")]
 pub async fn get_distribution(
-    _: Allowed<LeaderboardsRead>,
+    leaderboards: Allowed<LeaderboardsRead, Leaderboards>,
     request: HttpRequest,
     at: OfLeaderboard,
     parameters: Query<DistributionParameters>,
-    leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
     let buckets = parameters.0.buckets.unwrap_or(DEFAULT_BUCKETS);
     if !(1..=MAX_BUCKETS).contains(&buckets) {

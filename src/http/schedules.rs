@@ -1,7 +1,6 @@
 //! Schedules of a queue.
 
 use actix_web::http::StatusCode;
-use actix_web::web::Data;
 use actix_web::{HttpResponse, delete, get, put};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -130,11 +129,10 @@ pub struct SchedulesView {
 )]
 #[put("/v1/queues/{queue}/schedules/{schedule}")]
 pub async fn put_schedule(
-    _: Allowed<QueuesAdmin>,
+    queues: Allowed<QueuesAdmin, Queues>,
     at: OfSchedule,
     _: Query<NoParameters>,
     body: Json<ScheduleBody>,
-    queues: Data<Queues>,
 ) -> Result<HttpResponse, Problem> {
     let body = body.0;
     if body.payload.as_str().len() > MAX_SCHEDULE_PAYLOAD_BYTES {
@@ -161,10 +159,9 @@ pub async fn put_schedule(
 )]
 #[get("/v1/queues/{queue}/schedules/{schedule}")]
 pub async fn get_schedule(
-    _: Allowed<QueuesRead>,
+    queues: Allowed<QueuesRead, Queues>,
     at: OfSchedule,
     _: Query<NoParameters>,
-    queues: Data<Queues>,
 ) -> Result<HttpResponse, Problem> {
     let schedule = queues.schedule(&at.queue, &at.schedule).await?;
     Ok(json_response(StatusCode::OK, &ScheduleView::from(schedule)))
@@ -179,10 +176,9 @@ pub async fn get_schedule(
 )]
 #[get("/v1/queues/{queue}/schedules")]
 pub async fn list_schedules(
-    _: Allowed<QueuesRead>,
+    queues: Allowed<QueuesRead, Queues>,
     at: OfQueue,
     page: Query<ListParameters>,
-    queues: Data<Queues>,
 ) -> Result<HttpResponse, Problem> {
     let after: Option<ScheduleName> = name_cursor(page.0.cursor.as_deref())?;
     let (found, next) = queues.schedules(&at.queue, after.as_ref().map(ScheduleName::as_str), page.0.limit).await?;
@@ -202,10 +198,9 @@ pub async fn list_schedules(
 )]
 #[delete("/v1/queues/{queue}/schedules/{schedule}")]
 pub async fn delete_schedule(
-    _: Allowed<QueuesAdmin>,
+    queues: Allowed<QueuesAdmin, Queues>,
     at: OfSchedule,
     _: Query<NoParameters>,
-    queues: Data<Queues>,
 ) -> Result<HttpResponse, Problem> {
     queues.delete_schedule(&at.queue, &at.schedule).await?;
     Ok(HttpResponse::NoContent().finish())

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::web::Data;
 use actix_web::{HttpResponse, post};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -162,12 +161,11 @@ impl From<Standing> for StandingView {
 )]
 #[post("/v1/leaderboards/{leaderboard}/scores")]
 pub async fn submit_score(
-    _: Allowed<ScoresWrite>,
+    leaderboards: Allowed<ScoresWrite, Leaderboards>,
     at: OfLeaderboard,
     _: Query<NoParameters>,
     key: IdempotencyHeader,
     body: Json<SubmitScore>,
-    leaderboards: Data<Leaderboards>,
 ) -> std::result::Result<HttpResponse, Problem> {
     let mut submission = Submission::from(body.0);
     if submission.key.is_some() {
@@ -256,12 +254,11 @@ pub struct BatchItemView {
 )]
 #[post("/v1/leaderboards/{leaderboard}/scores/batch")]
 pub async fn submit_scores(
-    _: Allowed<ScoresWrite>,
+    leaderboards: Allowed<ScoresWrite, Leaderboards>,
     at: OfLeaderboard,
     parameters: Query<BatchParameters>,
     key: IdempotencyHeader,
     body: Json<SubmitScores>,
-    leaderboards: Data<Leaderboards>,
 ) -> std::result::Result<HttpResponse, Problem> {
     let raw = body.0.scores;
     if raw.len() > MAX_BATCH {

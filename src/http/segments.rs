@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, get};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -92,11 +91,10 @@ impl SegmentValuesView {
 )]
 #[get("/v1/leaderboards/{leaderboard}/segments/{segment}")]
 pub async fn list_segment_values(
-    _: Allowed<LeaderboardsRead>,
+    leaderboards: Allowed<LeaderboardsRead, Leaderboards>,
     request: HttpRequest,
     at: OfSegment,
     parameters: Query<SegmentParameters>,
-    leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
     let SegmentParameters { window, period, limit, cursor } = parameters.0;
     let after: Option<String> = name_cursor(cursor.as_deref())?;

@@ -1,6 +1,5 @@
 //! Snapshots of rankings, which ranks are compared with.
 
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, get};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -65,11 +64,10 @@ pub struct SnapshotsView {
 )]
 #[get("/v1/leaderboards/{leaderboard}/windows/{window}/snapshots")]
 pub async fn list_snapshots(
-    _: Allowed<LeaderboardsRead>,
+    leaderboards: Allowed<LeaderboardsRead, Leaderboards>,
     request: HttpRequest,
     at: OfWindow,
     parameters: Query<SnapshotsParameters>,
-    leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
     let snapshots = leaderboards.snapshots(&at.leaderboard, &at.window, parameters.0.period).await?;
     tagged(&request, &SnapshotsView { snapshots: snapshots.into_iter().map(SnapshotView::from).collect() })

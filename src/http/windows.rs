@@ -1,7 +1,6 @@
 //! Windows of a leaderboard and their periods.
 
 use actix_web::http::StatusCode;
-use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -70,11 +69,10 @@ pub struct PeriodsView {
 )]
 #[get("/v1/leaderboards/{leaderboard}/windows/{window}/periods")]
 pub async fn list_periods(
-    _: Allowed<LeaderboardsRead>,
+    leaderboards: Allowed<LeaderboardsRead, Leaderboards>,
     request: HttpRequest,
     at: OfWindow,
     page: Query<ListParameters>,
-    leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
     let before = name_cursor(page.0.cursor.as_deref())?;
     let (periods, next) = leaderboards.periods(&at.leaderboard, &at.window, before, page.0.limit).await?;
@@ -108,12 +106,11 @@ pub struct ClosedPeriodView {
 )]
 #[post("/v1/leaderboards/{leaderboard}/windows/{window}/close")]
 pub async fn close_window(
-    _: Allowed<LeaderboardsAdmin>,
+    leaderboards: Allowed<LeaderboardsAdmin, Leaderboards>,
     at: OfWindow,
     _: Query<NoParameters>,
     key: IdempotencyHeader,
     _: OptionalJson<Nothing>,
-    leaderboards: Data<Leaderboards>,
 ) -> Result<HttpResponse, Problem> {
     let closed = leaderboards.close_window(&at.leaderboard, &at.window, key.0.as_ref()).await?;
     let ClosedPeriod { period, replayed } = closed;

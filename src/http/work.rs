@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use actix_web::body::{BodySize, MessageBody};
-use actix_web::web::{Bytes, Data};
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, post};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -163,13 +163,12 @@ pub struct DequeuedView {
 )]
 #[post("/v1/queues/{queue}/dequeue")]
 pub async fn dequeue_jobs(
-    _: Allowed<JobsWork>,
+    queues: Allowed<JobsWork, Queues>,
     at: OfQueue,
     _: Query<NoParameters>,
     request: HttpRequest,
     key: IdempotencyHeader,
     body: Json<DequeueBody>,
-    queues: Data<Queues>,
 ) -> std::result::Result<HttpResponse, Problem> {
     let Json(body, bytes) = body;
     let AckList { acks, unreadable } = AckList::read(&body.ack, "/ack")?;
@@ -204,12 +203,11 @@ pub async fn dequeue_jobs(
 )]
 #[post("/v1/dequeue")]
 pub async fn dequeue_several(
-    _: Allowed<JobsWork>,
+    queues: Allowed<JobsWork, Queues>,
     _: Query<NoParameters>,
     request: HttpRequest,
     key: IdempotencyHeader,
     body: Json<DequeueSeveralBody>,
-    queues: Data<Queues>,
 ) -> std::result::Result<HttpResponse, Problem> {
     let Json(body, bytes) = body;
     let order = body.queue_order()?;

@@ -1,7 +1,5 @@
 //! What administrators did.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -9,7 +7,7 @@ use utoipa::ToSchema;
 use super::Leaderboards;
 use super::board::Board;
 use crate::error::{Error, Result};
-use crate::types::{LeaderboardName, Limit, Member, Reason, Timestamp};
+use crate::types::{AuditId, LeaderboardName, Limit, Member, Reason, Timestamp};
 
 /// Who does something, and why.
 #[derive(Debug, Clone)]
@@ -69,28 +67,6 @@ impl AuditNote {
     }
 }
 
-/// Where an entry stands in its list: greater than all before it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditId(String);
-
-impl TryFrom<String> for AuditId {
-    type Error = String;
-
-    fn try_from(text: String) -> std::result::Result<Self, String> {
-        let is_number = |part: &str| part.parse::<u64>().is_ok();
-        match text.split_once('-') {
-            Some((high, low)) if is_number(high) && is_number(low) => Ok(Self(text)),
-            Some(_) | None => Err("must be the id of an entry".to_owned()),
-        }
-    }
-}
-
-impl fmt::Display for AuditId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// An act in the list.
 #[derive(Debug, Clone)]
 pub struct AuditEntry {
@@ -137,20 +113,7 @@ impl Leaderboards {
         before: Option<AuditId>,
         limit: Limit,
     ) -> Result<(Vec<AuditEntry>, Option<AuditId>)> {
-        self.store.audit(&self.load(name).await?.audit_key(), before.as_ref(), limit).await
-    }
-
-    /// The same of service-wide bans.
-    ///
-    /// # Errors
-    ///
-    /// Those of the store.
-    pub async fn service_audit(
-        &self,
-        before: Option<AuditId>,
-        limit: Limit,
-    ) -> Result<(Vec<AuditEntry>, Option<AuditId>)> {
-        self.store.service_audit(before.as_ref(), limit).await
+        self.store.audit(&self.load(name).await?.audit_key(), before, limit).await
     }
 
     /// The leaderboard as it is now, whatever is cached: for reads that no script checks.

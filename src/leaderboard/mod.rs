@@ -49,7 +49,7 @@ use std::sync::{Arc, OnceLock};
 use moka::sync::Cache;
 
 pub use self::adjust::{Removed, ScoreRange};
-pub use self::audit::{Act, Action, AuditEntry, AuditId};
+pub use self::audit::{Act, Action, AuditEntry};
 pub use self::bans::{Ban, Severity};
 pub use self::board::Board;
 pub use self::closing::ClosedPeriod;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::job::Job;
 use super::store::{Added, Settled, Tended, Worked};
-use crate::metrics::{Metrics, Removal};
+use crate::metrics::{Metrics, REASONS, Removal};
 use crate::queue::Figures;
 use crate::types::{QueueName, Timestamp};
 
@@ -47,11 +47,10 @@ impl Counts {
 
     pub(super) fn tended(&self, queue: &QueueName, tended: &Tended) {
         self.failed(queue, tended.failed, tended.died);
-        let reasons = ["age", "count"];
         for (place, count) in tended.removed.into_iter().enumerate() {
             let state = ["completed", "cancelled", "dead"][place / 2];
             if count > 0 {
-                self.0.jobs_removed(Removal { queue: queue.as_str(), state, reason: reasons[place % 2] }, count);
+                self.0.jobs_removed(Removal { queue: queue.as_str(), state, reason: REASONS[place % 2] }, count);
             }
         }
         for (state, count) in Figures::STATES.into_iter().zip(tended.figures.counts) {

@@ -57,6 +57,8 @@ impl Tend {
         if self.known().listed_at.is_some_and(|at| at.elapsed() < LIST_EVERY) {
             return Ok(());
         }
+        // Before the list is read: what is counted already and not in it is gone, not new.
+        let counted = self.queues.counts.0.queues();
         let mut names: Vec<QueueName> = Vec::new();
         loop {
             let after = names.last().map(QueueName::as_str);
@@ -68,8 +70,9 @@ impl Tend {
         }
         let mut known = self.known();
         known.due.retain(|name, _| names.binary_search(name).is_ok());
-        for gone in known.names.iter().filter(|name| names.binary_search(name).is_err()) {
-            self.queues.counts.0.queue_gone(gone.as_str(), &State::ALL.map(State::name));
+        let is_gone = |name: &&String| names.binary_search_by(|listed| listed.as_str().cmp(name)).is_err();
+        for gone in counted.iter().filter(is_gone) {
+            self.queues.counts.0.queue_gone(gone, &State::ALL.map(State::name));
         }
         known.names = names;
         known.listed_at = Some(Instant::now());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -40,7 +40,7 @@ impl PartialEq for Raw {
     }
 }
 
-/// A client's JSON, at most [`MAX_METADATA_BYTES`] long, kept byte for byte.
+/// A client's JSON, at most [`MAX_METADATA_BYTES`] long, that every parser reads; kept byte for byte.
 #[derive(Debug, Clone, Serialize)]
 #[serde(transparent)]
 pub struct Metadata(Box<RawValue>);
@@ -66,7 +66,69 @@ impl<'de> Deserialize<'de> for Metadata {
                 raw.get().len()
             )));
         }
+        // It stands in lists with the entries of others, who could not read any of them if it were text to some parsers only.
+        serde_json::from_str::<Readable>(raw.get())
+            .map_err(|error| D::Error::custom(format!("is not JSON that every parser reads: {}", reason(&error))))?;
         Ok(Self(raw))
+    }
+}
+
+/// What is wrong, without the place within the value.
+fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.split(" at line ").next().unwrap_or(&text).to_owned()
+}
+
+/// JSON whose strings are text and whose numbers are doubles (RFC 7493, sections 2.1 and 2.2), looked at and not kept.
+struct Readable;
+
+impl<'de> Deserialize<'de> for Readable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ReadableVisitor)
+    }
+}
+
+struct ReadableVisitor;
+
+impl<'de> Visitor<'de> for ReadableVisitor {
+    type Value = Readable;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Readable, E> {
+        Ok(Readable)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Readable, E> {
+        Ok(Readable)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Readable, E> {
+        Ok(Readable)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Readable, E> {
+        Ok(Readable)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Readable, E> {
+        Ok(Readable)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Readable, E> {
+        Ok(Readable)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Readable, A::Error> {
+        while items.next_element::<Readable>()?.is_some() {}
+        Ok(Readable)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Readable, A::Error> {
+        while fields.next_entry::<Readable, Readable>()?.is_some() {}
+        Ok(Readable)
     }
 }
 
@@ -104,5 +166,26 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for NamedVisitor<T> {
             values.insert(name, value);
         }
         Ok(Named(values))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_is_what_every_parser_reads() {
+        for good in [
+            r#"{"a":1,"a":[null,true,-0,1e300,5e-324,1e-999]}"#,
+            r#""\ud83e\udd80\u0000""#,
+            "12345678901234567890123456789",
+        ] {
+            let metadata: Metadata = serde_json::from_str(good).expect(good);
+            assert_eq!(metadata.as_str(), good);
+        }
+        for bad in [r#""\ud800""#, r#"{"\udc00":1}"#, r#"[[{"a":"x\ud83ey"}]]"#, "1e400", r#"{"a":[-1e999]}"#] {
+            let error = serde_json::from_str::<Metadata>(bad).expect_err(bad).to_string();
+            assert!(error.starts_with("is not JSON that every parser reads"), "{error}");
+        }
     }
 }

@@ -13,6 +13,7 @@ const MAX_NAME_BYTES: usize = 64;
 const MAX_MEMBER_BYTES: usize = 128;
 const MAX_KEY_BYTES: usize = 128;
 const MAX_REASON_CHARACTERS: usize = 500;
+const TOKEN_ID_CHARACTERS: usize = 11;
 
 fn check_name(text: &str) -> Result<(), String> {
     let mut bytes = text.bytes();
@@ -44,6 +45,13 @@ fn check_id(text: &str) -> Result<(), String> {
 fn check_key(text: &str) -> Result<(), String> {
     if text.is_empty() || text.len() > MAX_KEY_BYTES || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(format!("must be 1 to {MAX_KEY_BYTES} visible ASCII characters"));
+    }
+    Ok(())
+}
+
+fn check_token_id(text: &str) -> Result<(), String> {
+    if text.len() != TOKEN_ID_CHARACTERS || !text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Err(format!("must be {TOKEN_ID_CHARACTERS} of 0-9 A-Z a-z"));
     }
     Ok(())
 }
@@ -139,6 +147,14 @@ checked_text! {
 checked_text! {
     /// Why an administrator does something: 1 to 500 characters without control characters.
     Reason, check_reason
+}
+checked_text! {
+    /// What a token is for: 1 to 128 bytes of UTF-8 without control characters.
+    TokenName, check_member
+}
+checked_text! {
+    /// The id of a token, which is no secret: eleven of 0-9 A-Z a-z.
+    TokenId, check_token_id
 }
 checked_text! {
     /// A client's key for one effect: 1 to 128 visible ASCII characters.

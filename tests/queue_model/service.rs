@@ -15,7 +15,7 @@ use hyper::header::{CONTENT_TYPE, HOST};
 use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use ranq::app::App;
-use ranq::config::{Config, RedisTarget};
+use ranq::config::{Certificates, Config, RedisServer, RedisTarget};
 use ranq::db::{Db, Keyspace};
 use ranq::metrics::Metrics;
 use ranq::queue::Queues;
@@ -67,7 +67,7 @@ impl Service {
         let first = Instance::start(&clock, directory.path(), "");
         let socket = format!("redis+unix://{}/redis/redis.sock", directory.path().display());
         let second = Instance::start(&clock, directory.path(), &socket);
-        let target = RedisTarget::Url(socket.into());
+        let target = RedisTarget::Server(RedisServer { url: socket.into(), certificates: Certificates::default() });
         let db = Db::beside(&target, REDIS_TIMEOUT, Metrics::default()).expect("a handle");
         let queues = Queues::new(db, Keyspace::new(KEY_PREFIX), clock.clone(), Metrics::default(), false);
         Self { clock: TestClock(clock), queues, first, second, _directory: directory }

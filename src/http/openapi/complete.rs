@@ -11,7 +11,7 @@ const DESCRIPTION: &str = "Leaderboards and job queues over HTTP, on Redis.\n\nE
     in milliseconds. Unknown fields and, under `/v1`, unknown parameters are refused by name. Every answer has an `X-Request-Id`; a \
     client may send its own, and a `traceparent`.";
 
-const TAGS: [(&str, &str); 10] = [
+const TAGS: [(&str, &str); 11] = [
     ("scores", "Submitting scores."),
     ("rankings", "Reading rankings."),
     ("members", "Reading and removing members of a ranking."),
@@ -21,6 +21,7 @@ const TAGS: [(&str, &str); 10] = [
     ("work", "What workers do: dequeue jobs, and settle their leases."),
     ("queues", "Creating, changing, listing, pausing and deleting queues; workers."),
     ("schedules", "Jobs that are enqueued again and again by the clock."),
+    ("tokens", "Who may do what: making, listing, rotating and revoking tokens."),
     ("operations", "For operators: health, metrics, the pages that explain problems."),
 ];
 
@@ -80,7 +81,7 @@ impl ErrorAnswer {
         Self {
             name: "RequestTimeout",
             codes: &[ErrorCode::RequestTimeout],
-            applies: |_, _, operation| has_body(operation),
+            applies: |_, method, operation| reads_body(method, operation),
         },
         Self {
             name: "Conflict",
@@ -100,12 +101,12 @@ impl ErrorAnswer {
         Self {
             name: "PayloadTooLarge",
             codes: &[ErrorCode::PayloadTooLarge],
-            applies: |_, _, operation| has_body(operation),
+            applies: |_, method, operation| reads_body(method, operation),
         },
         Self {
             name: "UnsupportedMediaType",
             codes: &[ErrorCode::UnsupportedMediaType],
-            applies: |_, _, operation| has_body(operation),
+            applies: |_, method, operation| reads_body(method, operation),
         },
         Self { name: "Invalid", codes: &[ErrorCode::Invalid], applies: |path, _, _| is_api(path) },
         Self { name: "RateLimited", codes: &[ErrorCode::RateLimited], applies: |path, _, _| path.ends_with("/scores") },
@@ -164,8 +165,9 @@ fn is_api(path: &str) -> bool {
     path.starts_with("/v1/")
 }
 
-fn has_body(operation: &Value) -> bool {
-    operation.get("requestBody").is_some()
+/// Whether the operation reads a body. One without any still reads it, to refuse what it does not know.
+fn reads_body(method: &str, operation: &Value) -> bool {
+    method == "post" || operation.get("requestBody").is_some()
 }
 
 fn add_errors(path: &str, method: &str, operation: &mut Value) {

@@ -7,7 +7,7 @@ mod rows;
 use std::time::Duration;
 
 use actix_web::http::{StatusCode, header};
-use actix_web::web::{Bytes, Data, Payload};
+use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
@@ -73,10 +73,9 @@ pub struct ExportParameters {
 )]
 #[get("/v1/leaderboards/{leaderboard}/export")]
 pub async fn export_leaderboard(
-    _: Allowed<LeaderboardsRead>,
+    leaderboards: Allowed<LeaderboardsRead, Leaderboards>,
     at: OfLeaderboard,
     parameters: Query<ExportParameters>,
-    leaderboards: Data<Leaderboards>,
 ) -> std::result::Result<HttpResponse, Problem> {
     let ExportParameters { format, window, period, segment } = parameters.0;
     let mut export = leaderboards.export(at.leaderboard.clone(), View { window, period, segment, ..View::default() });
@@ -194,13 +193,12 @@ pub struct LineProblem {
 )]
 #[post("/v1/leaderboards/{leaderboard}/import")]
 pub async fn import_leaderboard(
-    _: Allowed<LeaderboardsAdmin>,
+    leaderboards: Allowed<LeaderboardsAdmin, Leaderboards>,
     request: HttpRequest,
     at: OfLeaderboard,
     parameters: Query<ImportParameters>,
     key: IdempotencyHeader,
     body: Payload,
-    leaderboards: Data<Leaderboards>,
 ) -> std::result::Result<HttpResponse, Problem> {
     let ImportParameters { format, window } = parameters.0;
     if key.0.is_some() {

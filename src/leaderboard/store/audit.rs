@@ -3,15 +3,15 @@
 use super::LeaderboardStore;
 use crate::db::{Effect, Reply};
 use crate::error::Result;
-use crate::leaderboard::audit::{AuditEntry, AuditId};
-use crate::types::Limit;
+use crate::leaderboard::audit::AuditEntry;
+use crate::types::{AuditId, Limit};
 
 impl LeaderboardStore {
     /// Entries of a list before `before`, the newest first; and where to go on, if there are more.
     pub(in crate::leaderboard) async fn audit(
         &self,
         key: &str,
-        before: Option<&AuditId>,
+        before: Option<AuditId>,
         limit: Limit,
     ) -> Result<(Vec<AuditEntry>, Option<AuditId>)> {
         let mut command = redis::cmd("XREVRANGE");
@@ -24,17 +24,8 @@ impl LeaderboardStore {
         }
         let more = entries.len() > limit.get() as usize;
         entries.truncate(limit.get() as usize);
-        let next = entries.last().filter(|_| more).map(|entry| entry.id.clone());
+        let next = entries.last().filter(|_| more).map(|entry| entry.id);
         Ok((entries, next))
-    }
-
-    /// The same of the list of service-wide bans.
-    pub(in crate::leaderboard) async fn service_audit(
-        &self,
-        before: Option<&AuditId>,
-        limit: Limit,
-    ) -> Result<(Vec<AuditEntry>, Option<AuditId>)> {
-        self.audit(&self.service_audit_key(), before, limit).await
     }
 }
 

@@ -143,10 +143,6 @@ impl LeaderboardStore {
         (self.service_key("members"), self.service_key("names"))
     }
 
-    pub(super) fn service_audit_key(&self) -> String {
-        self.service_key("audit")
-    }
-
     /// Changes that are still to be brought to leaderboards, by member.
     pub(in crate::leaderboard) async fn pending_bans(&self) -> Result<Vec<(Member, String)>> {
         let mut command = redis::cmd("HSCAN");
@@ -187,7 +183,7 @@ impl LeaderboardStore {
     pub(in crate::leaderboard) async fn refresh_bans(&self) -> Result<()> {
         for _ in 0..MOST_STEPS {
             let known = self.bans.version();
-            let keys = [self.service_key("state"), self.service_audit_key()];
+            let keys = [self.service_key("state"), self.service_key("audit")];
             let call = SERVICE_BANS_SINCE.keys(&keys).number(known).number(CHANGES_AT_ONCE);
             let mut reply = Reply::of(call.run(&self.db).await?)?;
             let latest = reply.count()?;

@@ -42,8 +42,7 @@ pub fn document() -> &'static Value {
 /// Panics where an answer is not as the document says.
 #[track_caller]
 pub fn check(method: &str, target: &str, answer: &Answer) {
-    let path = target.split(['?', '#']).next().unwrap_or(target);
-    if let Err(fault) = fault(method, path, answer) {
+    if let Err(fault) = fault_of(method, target, answer) {
         panic!(
             "{method} {target} answered {} against openapi/openapi.json: {fault}\n{:?}\n{}",
             answer.status,
@@ -51,6 +50,11 @@ pub fn check(method: &str, target: &str, answer: &Answer) {
             String::from_utf8_lossy(&answer.body)
         );
     }
+}
+
+/// What of an answer is not as the document says.
+pub fn fault_of(method: &str, target: &str, answer: &Answer) -> Result<(), String> {
+    fault(method, target.split(['?', '#']).next().unwrap_or(target), answer)
 }
 
 /// Panics where an answer is a problem that is not as the document says.

@@ -2,7 +2,8 @@
 
 mod answer;
 mod app;
-mod contract;
+mod certificates;
+pub mod contract;
 mod events;
 mod jobs;
 mod metrics;
@@ -14,6 +15,7 @@ mod worker;
 
 pub use self::answer::{Answer, entries};
 pub use self::app::{Body, Request, TestApp, encoded};
+pub use self::certificates::{Authority, free_port};
 pub use self::contract::document;
 pub use self::events::Events;
 pub use self::jobs::{STATES, TEN_YEARS_MS, assert_prompt, at, ids, millis};

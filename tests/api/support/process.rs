@@ -52,10 +52,13 @@ impl Process {
 
     async fn start(data_dir: &Path, listen: &str, arguments: &[&str]) -> Self {
         let directory = data_dir.to_str().expect("a UTF-8 path");
-        let mut child = Self::command("serve", &["--listen", listen, "--data-dir", directory, "--threads", "2"])
-            .args(arguments)
-            .spawn()
-            .expect("the binary runs");
+        let arguments = [&["--listen", listen, "--data-dir", directory, "--threads", "2"], arguments].concat();
+        Self::start_command(Self::command("serve", &arguments)).await
+    }
+
+    /// Starts the service by this command.
+    pub async fn start_command(mut command: Command) -> Self {
+        let mut child = command.spawn().expect("the binary runs");
         let log = Arc::new(Mutex::new(String::new()));
         let written = Arc::clone(&log);
         let lines = BufReader::new(child.stderr.take().expect("piped"));
@@ -142,20 +145,26 @@ pub(super) async fn wait(child: &mut Child) -> ExitStatus {
 pub struct OwnRedis {
     child: Child,
     directory: TempDir,
+    arguments: Vec<String>,
 }
 
 impl OwnRedis {
     pub async fn spawn() -> Self {
+        Self::spawn_with(Vec::new()).await
+    }
+
+    /// Starts it with further arguments.
+    pub async fn spawn_with(arguments: Vec<String>) -> Self {
         let directory = TempDir::new().expect("a directory");
-        let redis = Self { child: Self::launch(directory.path()), directory };
+        let redis = Self { child: Self::launch(directory.path(), &arguments), directory, arguments };
         redis.answers().await;
         redis
     }
 
-    fn launch(directory: &Path) -> Child {
+    fn launch(directory: &Path, arguments: &[String]) -> Child {
         let mut command = Command::new("redis-server");
         command.args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"]);
-        command.arg(directory.join("redis.sock")).arg("--dir").arg(directory);
+        command.arg(directory.join("redis.sock")).arg("--dir").arg(directory).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("redis-server runs")
     }
 
@@ -176,9 +185,15 @@ impl OwnRedis {
         self.child.wait().expect("our own child");
     }
 
+    /// Runs a command of an administrator.
+    pub fn admin(&self, command: &[&str]) {
+        let mut connection = self.connect().expect("it runs");
+        let () = redis::cmd(command[0]).arg(&command[1..]).query(&mut connection).expect("it is done");
+    }
+
     /// Starts it again after [`OwnRedis::kill`], empty.
     pub async fn start_again(&mut self) {
-        self.child = Self::launch(self.directory.path());
+        self.child = Self::launch(self.directory.path(), &self.arguments);
         self.answers().await;
     }
 }

@@ -1,0 +1,62 @@
+//! Who comes in: what stands between every request under `/v1` and its operation.
+
+use std::time::Duration;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{AUTHORIZATION, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::web::Data;
+use actix_web::{Error as ActixError, HttpMessage as _};
+use tokio::time::{Instant, sleep_until};
+
+use super::problem::Problem;
+use crate::auth::{Caller, Gate};
+use crate::error::{Error, Result};
+
+/// How long a caller who is not known waits for the answer, from the moment of the request: longer than a look at Redis takes
+/// as a rule, so that the time does not tell what was wrong with the token.
+const REFUSED_AFTER: Duration = Duration::from_millis(5);
+/// The paths that need a caller begin with this.
+const GUARDED: &str = "/v1";
+
+/// The middleware. What an operation needs of its caller is looked at later, by [`super::access::Allowed`].
+///
+/// # Errors
+///
+/// What the inside could not answer itself.
+pub async fn guard(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> std::result::Result<ServiceResponse<BoxBody>, ActixError> {
+    if !is_guarded(&request) {
+        return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
+    }
+    let started = Instant::now();
+    match caller(&request).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.call(request).await.map(ServiceResponse::map_into_boxed_body)
+        }
+        Err(error) => {
+            if matches!(error, Error::Unauthenticated) {
+                sleep_until(started + REFUSED_AFTER).await;
+            }
+            Ok(request.error_response(Problem::from(error)))
+        }
+    }
+}
+
+/// Whether the path, as it is routed, lies under `/v1`.
+fn is_guarded(request: &ServiceRequest) -> bool {
+    let rest = request.match_info().as_str().strip_prefix(GUARDED);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+async fn caller(request: &ServiceRequest) -> Result<Caller> {
+    let gate = request.app_data::<Data<Gate>>().ok_or_else(|| Error::Internal("no gate".to_owned()))?;
+    let mut presented = request.headers().get_all(AUTHORIZATION);
+    // Of several none counts: those in between may take another one than this.
+    let only = presented.next().filter(|_| presented.next().is_none());
+    gate.caller(only.map(HeaderValue::as_bytes)).await
+}
