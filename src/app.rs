@@ -15,8 +15,9 @@ use crate::audit::AuditLog;
 use crate::auth::{Gate, NoteUses, SweepTokens, Tokens};
 use crate::config::{Config, RedisTarget};
 use crate::db::{Db, EmbeddedError, EmbeddedRedis, Health, Keyspace, connection_to};
-use crate::http::{self, Document, Draining, Live, Refusals, Services};
+use crate::http::{self, Document, Draining, Live, Metering, Refusals, Services};
 use crate::leaderboard::{FinishBans, Leaderboards, Roll, TakeSnapshots};
+use crate::limit::Limiter;
 use crate::metrics::Metrics;
 use crate::queue::{ListenForWakes, Queues, Tend, WakeWaiters};
 use crate::season::Pay;
@@ -85,6 +86,7 @@ impl App {
         let draining = Draining::default();
         let queues = Queues::new(db.handle(), keyspace.clone(), clock.clone(), metrics.clone(), config.auto_create);
         let tokens = Tokens::new(db.handle(), keyspace.clone(), clock.clone());
+        let limiter = Limiter::new(db.handle(), keyspace.clone(), clock.clone());
         let audit = AuditLog::new(db.handle(), &keyspace, clock.clone(), config.audit_entries);
         let leaderboards = Leaderboards::new(db.handle(), keyspace, clock, config.auto_create);
         let live = Live::new(config.max_streams, config.stream_heartbeat, metrics.clone());
@@ -95,6 +97,7 @@ impl App {
             gate: Gate::new(config.admin_token.as_ref(), tokens.clone()),
             tokens: tokens.clone(),
             audit,
+            metering: Metering { limits: config.limits, limiter },
             health: health.clone(),
             refusals: Refusals::default(),
             draining: draining.clone(),
@@ -107,8 +110,9 @@ impl App {
             let own = connections.handle();
             let (leaderboards, queues) = (services.leaderboards.on(own.clone()), services.queues.on(own.clone()));
             let (gate, tokens) = (services.gate.on(own.clone()), services.tokens.on(own.clone()));
-            let audit = services.audit.on(own);
-            http::app(Services { leaderboards, queues, gate, tokens, audit, ..services.clone() })
+            let audit = services.audit.on(own.clone());
+            let metering = Metering { limiter: services.metering.limiter.on(own), ..services.metering.clone() };
+            http::app(Services { leaderboards, queues, gate, tokens, audit, metering, ..services.clone() })
         };
         let listen = |source| StartError::Listen { address: config.listen, source };
         let server = HttpServer::new(factory)

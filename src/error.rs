@@ -167,6 +167,18 @@ pub enum Error {
         /// After how many milliseconds the next one is free.
         retry_after_ms: u64,
     },
+    /// More was asked for than a limit allows.
+    #[error("{whose} may make {limit} requests in {per_ms} ms: the next one like this is free in {retry_after_ms} ms")]
+    RateLimit {
+        /// What the limit is for: `this token`, `this player`, `this address`.
+        whose: &'static str,
+        /// How many are allowed.
+        limit: u64,
+        /// In how many milliseconds.
+        per_ms: u64,
+        /// After how many milliseconds the same request fits.
+        retry_after_ms: u64,
+    },
     /// A command was sent and its answer lost; the text says how, for the log.
     #[error("the answer of Redis was lost: the change may have been made; retry with the same idempotency key")]
     OutcomeUnknown(String),
@@ -238,7 +250,7 @@ impl Error {
             Self::RequestTimeout(_) => ErrorCode::RequestTimeout,
             Self::Conflict(_) => ErrorCode::Conflict,
             Self::IdempotencyMismatch => ErrorCode::IdempotencyMismatch,
-            Self::SubmissionLimit { .. } => ErrorCode::RateLimited,
+            Self::SubmissionLimit { .. } | Self::RateLimit { .. } => ErrorCode::RateLimited,
             Self::ImportCutOff { cause, .. } => cause.code(),
             Self::OutcomeUnknown(_) | Self::DoneUnnoted => ErrorCode::OutcomeUnknown,
             Self::TooManyStreams { .. } => ErrorCode::TooManyStreams,
@@ -439,7 +451,9 @@ impl ErrorCode {
                 "rate-limited",
                 "Too many requests",
                 true,
-                "A limit was reached. `Retry-After` says after how many seconds the next request is free.",
+                "A limit was reached, and nothing was changed: that of the token, of the player, of the address (`RateLimit-Policy` \
+                 and `RateLimit` tell them), or the leaderboard's limit of a member's submissions. `Retry-After` says after how \
+                 many seconds the same request is free.",
             ),
             Self::Internal => (
                 "internal",

@@ -8,7 +8,7 @@
 //! | 1 | [`config`], [`telemetry`], [`metrics`], [`cron`] |
 //! | 2 | [`db`] |
 //! | 3 | [`events`], [`task`] |
-//! | 4 | [`audit`], [`auth`], [`leaderboard`], [`queue`] |
+//! | 4 | [`audit`], [`auth`], [`leaderboard`], [`limit`], [`queue`] |
 //! | 5 | [`season`] |
 //! | 6 | [`http`], [`worker`] |
 //! | 7 | [`app`] |
@@ -25,6 +25,7 @@ pub mod error;
 pub mod events;
 pub mod http;
 pub mod leaderboard;
+pub mod limit;
 pub mod metrics;
 pub mod queue;
 pub mod season;

@@ -64,6 +64,8 @@ const KEY_KINDS: &[&str] = &[
     "probe",
     "mint",
     "token",
+    "player",
+    "peer",
     "ends",
     "changes",
     "version",
@@ -74,7 +76,7 @@ const KEY_KINDS: &[&str] = &[
 ];
 
 /// Where scripts are. The names of parts are known within their folder.
-const SCRIPTS: [&str; 4] = ["src/leaderboard/lua", "src/queue/lua", "src/auth/lua", "src/audit/lua"];
+const SCRIPTS: [&str; 5] = ["src/leaderboard/lua", "src/queue/lua", "src/auth/lua", "src/audit/lua", "src/limit/lua"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -492,19 +494,13 @@ fn every_setting_that_security_names_is_there() {
         "submission_limit",
     ];
     // Settings that are on their way. Once all are there, this list goes.
-    const COMING: [&str; 14] = [
+    const COMING: [&str; 8] = [
         "cors_origins",
         "client_timeout_ms",
         "max_connections",
         "max_connections_per_peer",
         "tls_cert",
         "tls_key",
-        "redis_ca_cert",
-        "redis_client_cert",
-        "redis_client_key",
-        "token_limit",
-        "player_limit",
-        "peer_limit",
         "trusted_proxies",
         "metrics_access",
     ];

@@ -80,6 +80,15 @@ struct Settings {
     /// The token that every call under /v1 must carry; better set by RANQ_ADMIN_TOKEN.
     #[arg(long, value_name = "TOKEN")]
     admin_token: Option<SecretString>,
+    /// Requests with one token that has no limit of its own, such as 600/1m [default: no limit].
+    #[arg(long, value_name = "LIMIT/TIME")]
+    token_limit: Option<String>,
+    /// Requests with all tokens of one member [default: no limit].
+    #[arg(long, value_name = "LIMIT/TIME")]
+    player_limit: Option<String>,
+    /// Requests of one address without a valid token [default: no limit].
+    #[arg(long, value_name = "LIMIT/TIME")]
+    peer_limit: Option<String>,
     /// About how many administrative acts the audit log keeps [default: 100000].
     #[arg(long, value_name = "NUMBER")]
     audit_entries: Option<String>,
@@ -124,6 +133,9 @@ impl Settings {
             ("data_dir", self.data_dir),
             ("durability", self.durability),
             ("admin_token", self.admin_token.map(text)),
+            ("token_limit", self.token_limit),
+            ("player_limit", self.player_limit),
+            ("peer_limit", self.peer_limit),
             ("audit_entries", self.audit_entries),
             ("auto_create", self.auto_create),
             ("key_prefix", self.key_prefix),

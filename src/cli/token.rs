@@ -1,5 +1,7 @@
 //! `ranq token`
 
+use std::str::FromStr as _;
+
 use clap::{Args, Subcommand};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
@@ -8,7 +10,7 @@ use super::{Outcome, Settings};
 use crate::auth::{Caller, GivenToken, NewToken, Pattern, Rights, Scope, Token, Tokens};
 use crate::db::{Db, Keyspace};
 use crate::metrics::Metrics;
-use crate::types::{Clock, Limit, RateLimit, Timestamp, TokenId};
+use crate::types::{Clock, Limit, RateLimit, Timestamp, TokenId, parse_span_ms};
 
 const WHAT_IT_DOES: &str = "\
 It works on the Redis of the settings, that of a running service included (the private one by its data directory), with all
@@ -57,10 +59,10 @@ struct CreateOptions {
     #[arg(long, value_name = "MEMBER")]
     member: Option<String>,
     /// After what time it ends, such as 90s, 12h or 30d [default: never; of a member 1h].
-    #[arg(long, value_name = "TIME", value_parser = read_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_span_ms)]
     expires_in: Option<u64>,
     /// How many requests it may make in what time, such as 600/1m.
-    #[arg(long, value_name = "LIMIT/TIME", value_parser = read_rate)]
+    #[arg(long, value_name = "LIMIT/TIME", value_parser = RateLimit::from_str)]
     rate_limit: Option<RateLimit>,
     /// Writes one JSON object to standard output, the text in it.
     #[arg(long)]
@@ -84,7 +86,7 @@ struct RotateOptions {
     #[arg(value_name = "ID")]
     id: String,
     /// For how long the present text opens, too; 0s ends it at once.
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = read_duration)]
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_span_ms)]
     overlap: u64,
     /// Writes one JSON object to standard output, the text in it.
     #[arg(long)]
@@ -184,7 +186,7 @@ fn in_words(token: &Token) -> String {
     words.extend(rights.leaderboards.as_deref().map(|patterns| format!("leaderboards {}", list(patterns))));
     words.extend(rights.queues.as_deref().map(|patterns| format!("queues {}", list(patterns))));
     words.extend(rights.member.as_ref().map(|member| format!("member `{member}`")));
-    words.extend(token.facts.rate_limit.map(|rate| format!("{} in {} ms", rate.limit, rate.per_ms)));
+    words.extend(token.facts.rate_limit.map(|rate| rate.to_string()));
     words.push(format!("made {} by `{}`", token.created_at, token.facts.created_by.name));
     words.extend(token.expires_at.map(|at| format!("ends {at}")));
     words.extend(token.overlaps_until.map(|at| format!("old text until {at}")));
@@ -220,45 +222,4 @@ fn patterns(flag: &str, texts: Vec<String>) -> Result<Option<Vec<Pattern>>, Stri
     let patterns = texts.into_iter().map(|text| Pattern::try_from(text).map_err(|detail| format!("{flag} {detail}")));
     let patterns: Vec<Pattern> = patterns.collect::<Result<_, _>>()?;
     Ok((!patterns.is_empty()).then_some(patterns))
-}
-
-/// Milliseconds of a number with its unit.
-fn read_duration(text: &str) -> Result<u64, String> {
-    let refused = || "must be a whole number and then ms, s, m, h or d, such as 12h".to_owned();
-    let unit_at = text.find(|letter: char| !letter.is_ascii_digit()).ok_or_else(refused)?;
-    let (number, unit) = text.split_at(unit_at);
-    let millis: u64 = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err(refused()),
-    };
-    number.parse::<u64>().ok().and_then(|number| number.checked_mul(millis)).ok_or_else(refused)
-}
-
-fn read_rate(text: &str) -> Result<RateLimit, String> {
-    let (limit, span) = text.split_once('/').ok_or("must be a number and a time, such as 600/1m")?;
-    let limit = limit.parse().map_err(|_| "must begin with a whole number".to_owned())?;
-    Ok(RateLimit { limit, per_ms: read_duration(span)? })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_units() {
-        for (text, millis) in
-            [("5ms", 5), ("90s", 90_000), ("2m", 120_000), ("12h", 43_200_000), ("30d", 2_592_000_000)]
-        {
-            assert_eq!(read_duration(text), Ok(millis));
-        }
-        for bad in ["", "5", "h", "1w", "-1s", "1.5h", "99999999999999999999d", "s5"] {
-            assert!(read_duration(bad).is_err(), "{bad}");
-        }
-        assert_eq!(read_rate("600/1m"), Ok(RateLimit { limit: 600, per_ms: 60_000 }));
-        assert!(read_rate("600").is_err() && read_rate("x/1m").is_err());
-    }
 }

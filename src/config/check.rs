@@ -8,7 +8,11 @@ use config::{Map, Value};
 use redis::IntoConnectionInfo;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{Certificates, ClientCertificate, Config, Durability, LogFormat, Mistakes, RedisServer, RedisTarget};
+use super::{
+    Certificates, ClientCertificate, Config, Durability, Limits, LogFormat, Mistakes, RedisServer, RedisTarget,
+};
+
+use crate::types::RateLimit;
 
 const MAX_THREADS: u64 = 1024;
 const MAX_TIMEOUT_MS: u64 = 60_000;
@@ -85,6 +89,11 @@ pub(super) fn check(
         path => Ok(PathBuf::from(path)),
     });
     let token = reader.read("admin_token", None, parse_token);
+    let limits = Limits {
+        token: reader.read("token_limit", None, parse_limit),
+        player: reader.read("player_limit", None, parse_limit),
+        peer: reader.read("peer_limit", None, parse_limit),
+    };
     let audit_entries = reader.number("audit_entries", AUDIT_ENTRIES.0, AUDIT_ENTRIES.1);
     let auto_create = reader.read("auto_create", true, |text| match text.to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Ok(true),
@@ -133,6 +142,7 @@ pub(super) fn check(
         durability,
         redis_timeout,
         admin_token: token.map(|(_, token)| token),
+        limits,
         audit_entries,
         auto_create,
         key_prefix,
@@ -177,6 +187,10 @@ fn parse_token(text: &str) -> Result<Option<(usize, SecretString)>, String> {
         return Err("must be visible ASCII characters without spaces".to_owned());
     }
     Ok(Some((text.len(), SecretString::from(text.to_owned()))))
+}
+
+fn parse_limit(text: &str) -> Result<Option<RateLimit>, String> {
+    if text.is_empty() { Ok(None) } else { text.parse().map(Some) }
 }
 
 fn parse_prefix(text: &str) -> Result<String, String> {

@@ -11,6 +11,8 @@ use std::time::Duration;
 use config::{FileFormat, Map, Source, Value};
 use secrecy::SecretString;
 
+use crate::types::RateLimit;
+
 /// Every setting with its comment and default.
 pub const DEFAULTS: &str = include_str!("default.toml");
 
@@ -31,6 +33,8 @@ pub struct Config {
     pub redis_timeout: Duration,
     /// The token that may do everything; without one the service is open.
     pub admin_token: Option<SecretString>,
+    /// How much may be asked for.
+    pub limits: Limits,
     /// About how many entries the audit log keeps.
     pub audit_entries: u64,
     /// Whether the first score creates its leaderboard.
@@ -51,6 +55,17 @@ pub struct Config {
     pub stream_heartbeat: Duration,
     /// What was noticed and does no harm, to be logged once logging runs.
     pub warnings: Vec<String>,
+}
+
+/// How much may be asked for; without a limit as much as there is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limits {
+    /// With one token that has no limit of its own.
+    pub token: Option<RateLimit>,
+    /// With all tokens of one member together.
+    pub player: Option<RateLimit>,
+    /// From one address, without a token that counts.
+    pub peer: Option<RateLimit>,
 }
 
 /// Which Redis the service uses.
@@ -254,6 +269,17 @@ mod tests {
         let whole = [("RANQ_REDIS_URL", "rediss://u:p%40ss@localhost"), ("RANQ_REDIS_CA_CERT", "ca.pem")];
         let RedisTarget::Server(server) = load(&whole, &[]).expect("valid").redis else { panic!("a URL is given") };
         assert_eq!(server.certificates.authority.as_deref(), Some(Path::new("ca.pem")));
+    }
+
+    #[test]
+    fn a_limit_is_a_number_and_a_time() {
+        let config = load(&[("RANQ_TOKEN_LIMIT", "600/1m"), ("RANQ_PEER_LIMIT", "")], &[("player_limit", "5/1s")]);
+        let limits = config.expect("valid").limits;
+        assert_eq!(limits.token, Some(RateLimit { limit: 600, per_ms: 60_000 }));
+        assert_eq!(limits.player, Some(RateLimit { limit: 5, per_ms: 1000 }));
+        assert_eq!(limits.peer, None);
+        let mistakes = load(&[("RANQ_TOKEN_LIMIT", "600"), ("RANQ_PEER_LIMIT", "0/1s")], &[]).expect_err("mistakes");
+        assert!(mistakes.0.len() == 2 && mistakes.0[0].starts_with("`token_limit`"), "{mistakes}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use actix_web::dev::Payload;
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 
+use super::limits::Meter;
 use super::noting::Noting;
 use super::problem::Problem;
 use crate::audit::{AuditLog, Log};
@@ -95,6 +96,7 @@ pub struct Allowed<S, T> {
     caller: Caller,
     service: Data<T>,
     noting: Noting,
+    meter: Option<Meter>,
     scope: PhantomData<S>,
 }
 
@@ -108,6 +110,18 @@ impl<S, T> Allowed<S, T> {
     pub fn act(&self, reason: Option<Reason>) -> Act {
         self.noting.because(reason.as_ref());
         Act { by: self.caller.name().to_owned(), reason }
+    }
+
+    /// Counts what a request with so many items costs: see [`Meter::charge_items`].
+    ///
+    /// # Errors
+    ///
+    /// Those of the limits that count for the caller.
+    pub async fn charge_items(&self, pointer: &str, items: usize) -> Result<()> {
+        match &self.meter {
+            Some(meter) => meter.charge_items(pointer, items).await,
+            None => Ok(()),
+        }
     }
 
     /// Tells the audit log more of what is done than the request's parameters do.
@@ -143,7 +157,8 @@ fn allow<S: Needs, T: Service>(request: &HttpRequest) -> Result<Allowed<S, T>> {
     caller.check_scope(S::SCOPE)?;
     let guarded = request.app_data::<Guarded>().ok_or_else(|| Error::Internal("no services".to_owned()))?;
     let noting = if S::IS_NOTED { Noting::begin(&guarded.audit, &caller, request)? } else { Noting::default() };
-    Ok(Allowed { caller, service: T::of(guarded).clone(), noting, scope: PhantomData })
+    let meter = request.extensions().get::<Meter>().cloned();
+    Ok(Allowed { caller, service: T::of(guarded).clone(), noting, meter, scope: PhantomData })
 }
 
 /// Who makes the request, as the guard has found.

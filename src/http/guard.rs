@@ -1,15 +1,20 @@
 //! Who comes in: what stands between every request under `/v1` and its operation.
 
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::http::header::{AUTHORIZATION, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error as ActixError, HttpMessage as _};
+use futures_util::future::join;
 use tokio::time::{Instant, sleep_until};
 
+use super::limits::Meter;
 use super::problem::Problem;
 use crate::auth::{Caller, Gate};
 use crate::error::{Error, Result};
@@ -33,18 +38,68 @@ pub async fn guard(
         return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
     }
     let started = Instant::now();
-    match caller(&request).await {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.call(request).await.map(ServiceResponse::map_into_boxed_body)
-        }
+    let caller = match caller(&request).await {
+        Ok(caller) => caller,
         Err(error) => {
-            if matches!(error, Error::Unauthenticated) {
-                sleep_until(started + REFUSED_AFTER).await;
-            }
-            Ok(request.error_response(Problem::from(error)))
+            let error = refusal(&request, error, started).await;
+            return Ok(request.error_response(Problem::from(error)));
+        }
+    };
+    let meter = Meter::of(&request, &caller);
+    request.extensions_mut().insert(caller);
+    match meter {
+        Some(meter) => counted(request, next, meter).await,
+        None => next.call(request).await.map(ServiceResponse::map_into_boxed_body),
+    }
+}
+
+/// What a request is answered whose caller is not known: it counts for its address.
+async fn refusal(request: &ServiceRequest, error: Error, started: Instant) -> Error {
+    if !matches!(error, Error::Unauthenticated) {
+        return error;
+    }
+    if let Some(meter) = Meter::of_peer(request) {
+        request.extensions_mut().insert(meter.clone());
+        if let Err(limited) = meter.charge(1).await {
+            return limited;
         }
     }
+    sleep_until(started + REFUSED_AFTER).await;
+    error
+}
+
+/// Serves a request that fits into its limits. What only reads is served while it is counted, in the same pipeline: where it
+/// does not fit, nothing has happened.
+async fn counted(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+    meter: Meter,
+) -> std::result::Result<ServiceResponse<BoxBody>, ActixError> {
+    request.extensions_mut().insert(meter.clone());
+    let mut charge = pin!(meter.charge(1));
+    let known = std::future::poll_fn(|context| Poll::Ready(charge.as_mut().poll(context))).await;
+    let counted = match known {
+        Poll::Ready(counted) => counted,
+        Poll::Pending if only_reads(&request) => {
+            let (counted, response) = join(charge, next.call(request)).await;
+            let response = response?.map_into_boxed_body();
+            return Ok(match counted {
+                Ok(()) => response,
+                Err(error) => ServiceResponse::from_err(Problem::from(error), response.into_parts().0),
+            });
+        }
+        Poll::Pending => charge.await,
+    };
+    match counted {
+        Ok(()) => next.call(request).await.map(ServiceResponse::map_into_boxed_body),
+        Err(error) => Ok(request.error_response(Problem::from(error))),
+    }
+}
+
+/// Whether a request changes nothing, is answered at once, and costs no more than one.
+fn only_reads(request: &ServiceRequest) -> bool {
+    let says = |parameter| request.query_string().contains(parameter);
+    *request.method() == Method::GET && !says("wait_ms") && !says("leaderboards")
 }
 
 /// Whether the path, as it is routed, lies under `/v1`.

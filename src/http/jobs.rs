@@ -265,6 +265,7 @@ pub async fn enqueue_jobs(
     if jobs.len() > MAX_BATCH {
         return Err(Error::invalid("/jobs", format!("must be at most {MAX_BATCH} jobs")).into());
     }
+    queues.charge_items("/jobs", jobs.len()).await?;
     let jobs: Vec<Result<NewJob>> = jobs
         .iter()
         .map(|job| json::parse::<EnqueueJob>(job.get().as_bytes(), usize::MAX).and_then(EnqueueJob::into_new_job))

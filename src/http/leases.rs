@@ -350,6 +350,7 @@ pub async fn ack_jobs(
 ) -> std::result::Result<HttpResponse, Problem> {
     let Json(AcksBody { acks }, bytes) = body;
     let AckList { acks, unreadable } = AckList::read(&acks, "/acks")?;
+    queues.charge_items("/acks", acks.len()).await?;
     let ids: Vec<JobId> = acks.iter().map(|ack| ack.id.clone()).collect();
     let settled = queues.ack_many(&at.queue, acks, key.once(&request, &bytes).as_ref()).await?;
     let results = AckList::results(unreadable, "/acks", ids.into_iter().zip(settled.answer).collect());

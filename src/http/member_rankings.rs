@@ -111,6 +111,7 @@ pub async fn get_member_rankings(
     parameters: Query<MemberRankingsParameters>,
 ) -> std::result::Result<HttpResponse, Problem> {
     let MemberRankingsParameters { leaderboards: names, window } = parameters.0;
+    leaderboards.charge_items("leaderboards", names.0.len()).await?;
     let view = View { window, ..View::default() };
     let read = leaderboards.member_rankings(&at.member, names.0, &view).await?;
     let rankings = read.found.into_iter().map(|(name, page)| MemberRankingView::new(name, page));

@@ -208,6 +208,7 @@ pub async fn lookup_members(
         return Err(Error::invalid("/members", format!("must be at most {MAX_LOOKUP} members")).into());
     }
     let view = parameters.0.view();
+    leaderboards.charge_items("/members", members.len()).await?;
     let mut found = leaderboards.lookup(&at.leaderboard, &members, &view).await?;
     leaderboards.note_movement_of(&at.leaderboard, &view, parameters.0.since.as_deref(), &mut found.entries).await?;
     let entries = found.entries.into_iter().map(|entry| EntryView::new(entry, &found.columns));

@@ -13,6 +13,7 @@ mod jobs;
 mod json;
 mod leaderboards;
 mod leases;
+mod limits;
 mod live;
 mod member_rankings;
 mod members;
@@ -42,6 +43,7 @@ use utoipa_actix_web::AppExt as _;
 use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
+pub use self::limits::Metering;
 pub use self::live::Live;
 pub use self::openapi::Document;
 pub use self::operations::Draining;
@@ -70,6 +72,8 @@ pub struct Services {
     pub tokens: Tokens,
     /// The log of administrative acts, likewise.
     pub audit: AuditLog,
+    /// How much may be asked for, counted through the connection of the thread.
+    pub metering: Metering,
     /// The state of Redis.
     pub health: Health,
     /// When the log was told of refused requests.
@@ -171,6 +175,7 @@ pub fn app(
     app.app_data(Guarded::new(services.leaderboards, services.queues, services.tokens, services.audit))
         .app_data(Data::new(services.live))
         .app_data(Data::new(services.gate))
+        .app_data(Data::new(services.metering))
         .app_data(Data::new(services.health))
         .app_data(Data::new(services.refusals))
         .app_data(Data::new(services.draining))

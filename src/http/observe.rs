@@ -12,6 +12,7 @@ use actix_web::{Error as ActixError, HttpMessage as _};
 use tracing::{Instrument as _, debug, debug_span, error};
 
 use super::headers::IDEMPOTENCY_KEY;
+use super::limits::Meter;
 use super::problem::Problem;
 use crate::error::Error;
 use crate::metrics::Metrics;
@@ -63,6 +64,7 @@ pub async fn observe(
     // Handlers and routing answer their errors themselves; what is left has no request to answer with an id.
     let mut response = with_problem(outcome?.map_into_boxed_body(), &id);
     response.headers_mut().insert(REQUEST_ID, id_header);
+    tell_limits(&mut response);
 
     let route = response.request().match_pattern();
     let route = route.as_deref().unwrap_or(NO_ROUTE);
@@ -80,6 +82,14 @@ pub async fn observe(
     debug!(request.id = %id, trace.id = %trace, http.method = method, http.route = route, http.status = status, took_ms,
         "{method} {route} {status} in {took_ms:.1} ms");
     Ok(response)
+}
+
+/// Says what the request has left of the limits that count for it.
+fn tell_limits(response: &mut ServiceResponse<BoxBody>) {
+    let meter = response.request().extensions().get::<Meter>().cloned();
+    if let Some(meter) = meter {
+        meter.tell(response.headers_mut());
+    }
 }
 
 /// Leaves the headers that are read later, in a map of their number: what actix reads them into has room for 28, over 6 KB,

@@ -40,7 +40,7 @@ impl Problem {
             Error::MethodNotAllowed(allowed) => {
                 response.insert_header((header::ALLOW, allowed.as_str()));
             }
-            Error::SubmissionLimit { retry_after_ms, .. } => {
+            Error::SubmissionLimit { retry_after_ms, .. } | Error::RateLimit { retry_after_ms, .. } => {
                 response.insert_header((header::RETRY_AFTER, retry_after_ms.div_ceil(1000).max(1)));
             }
             Error::StoreUnavailable(_)

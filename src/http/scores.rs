@@ -264,6 +264,7 @@ pub async fn submit_scores(
     if raw.len() > MAX_BATCH {
         return Err(Error::invalid("/scores", format!("must be at most {MAX_BATCH} items")).into());
     }
+    leaderboards.charge_items("/scores", raw.len()).await?;
     let items: Vec<Result<Submission>> = raw
         .iter()
         .map(|item| json::parse::<SubmitScore>(item.get().as_bytes(), MAX_DEPTH).map(Submission::from))

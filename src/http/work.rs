@@ -172,6 +172,7 @@ pub async fn dequeue_jobs(
 ) -> std::result::Result<HttpResponse, Problem> {
     let Json(body, bytes) = body;
     let AckList { acks, unreadable } = AckList::read(&body.ack, "/ack")?;
+    queues.charge_items("/ack", acks.len()).await?;
     let asked = Dequeue {
         queues: vec![at.queue],
         order: QueueOrder::Strict,
@@ -212,6 +213,7 @@ pub async fn dequeue_several(
     let Json(body, bytes) = body;
     let order = body.queue_order()?;
     let AckList { acks, unreadable } = AckList::read(&body.ack, "/ack")?;
+    queues.charge_items("/ack", acks.len()).await?;
     let asked = Dequeue {
         queues: body.queues,
         order,

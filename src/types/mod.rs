@@ -17,6 +17,6 @@ pub use name::{
     IdempotencyKey, JobId, JobKey, LeaderboardName, LeaseToken, MEMBER_PATTERN, Member, NAME_PATTERN, QueueName,
     Reason, ScheduleName, TokenId, TokenName, UniqueKey, WindowName, WorkerName,
 };
-pub use rate::RateLimit;
+pub use rate::{RateLimit, parse_span_ms};
 pub(crate) use reading::{present, read_choice, read_object};
 pub use score::Score;

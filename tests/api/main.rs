@@ -19,6 +19,7 @@ mod job_reads;
 mod key_changes;
 mod leaderboards;
 mod leases;
+mod limits;
 mod lines;
 mod live;
 mod member_rankings;

@@ -39,7 +39,7 @@ fn denied(redis: &OwnRedis) -> usize {
 #[tokio::test]
 async fn the_documented_rights_are_enough() {
     let (redis, url) = with_rules(&rule()).await;
-    let app = TestApp::with().redis_url(&url).spawn().await;
+    let app = TestApp::with().redis_url(&url).set("peer_limit", "10000/1s").spawn().await;
     app.get("/health/ready").await.is(200);
     // Leaderboards.
     let window = json!([{"name": "all_time"}, {"name": "weekly", "reset": "weekly", "keep": 1}]);
@@ -129,6 +129,14 @@ async fn the_documented_rights_are_enough() {
     app.delete("/v1/queues/plain/schedules/nightly").await.is(204);
     app.delete("/v1/queues/emails").await.is(204);
     app.delete("/v1/leaderboards/race").await.is(204);
+    // Tokens, and the limits of requests (the service is open: those of the address).
+    let made = app.post("/v1/tokens", json!({"name": "a", "scopes": ["jobs:work"], "expires_in_ms": 60_000})).await;
+    let id = made.is(201)["id"].as_str().expect("an id").to_owned();
+    app.get(format!("/v1/tokens/{id}")).await.is(200);
+    app.get("/v1/tokens").await.is(200);
+    app.post(format!("/v1/tokens/{id}/rotate"), json!({})).await.is(200);
+    app.delete(format!("/v1/tokens/{id}")).await.is(204);
+    app.get("/v1/audit").await.is(200);
     // Only what does no harm was refused.
     let scrape = app.scrape().await;
     for call in scrape.text().lines().filter(|line| line.starts_with("ranq_redis_errors_total{")) {

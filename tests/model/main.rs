@@ -3,6 +3,7 @@
 //! `PROPTEST_CASES` raises how many cases are tried.
 
 mod bans;
+mod limits;
 mod model;
 mod periods;
 mod reads;

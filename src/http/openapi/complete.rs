@@ -9,7 +9,21 @@ use crate::http::problem::{FaultBody, PROBLEM_JSON, ProblemBody, status};
 const DESCRIPTION: &str = "Leaderboards and job queues over HTTP, on Redis.\n\nErrors are `application/problem+json` (RFC 9457); their \
     `type` is the address of a page that explains them. Times are RFC 3339 in UTC with milliseconds, durations are integers \
     in milliseconds. Unknown fields and, under `/v1`, unknown parameters are refused by name. Every answer has an `X-Request-Id`; a \
-    client may send its own, and a `traceparent`.";
+    client may send its own, and a `traceparent`. Where a limit counts for the caller, every answer under `/v1` has `RateLimit-Policy` and \
+    `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10); a batch costs as many requests as it has items, everything else one.";
+
+/// What answers carry where a limit counts for the caller.
+const RATE_LIMIT_HEADERS: [(&str, &str); 2] = [
+    (
+        "RateLimit-Policy",
+        "The limits that count for the caller: `\"token\";q=600;w=60` is 600 requests in 60 seconds for this token. `player` is a \
+         limit of all tokens of a member, `peer` one of an address.",
+    ),
+    (
+        "RateLimit",
+        "What is left of each: `\"token\";r=599;t=1` is 599 requests now, and all of them again after a second.",
+    ),
+];
 
 const TAGS: [(&str, &str); 11] = [
     ("scores", "Submitting scores."),
@@ -109,7 +123,7 @@ impl ErrorAnswer {
             applies: |_, method, operation| reads_body(method, operation),
         },
         Self { name: "Invalid", codes: &[ErrorCode::Invalid], applies: |path, _, _| is_api(path) },
-        Self { name: "RateLimited", codes: &[ErrorCode::RateLimited], applies: |path, _, _| path.ends_with("/scores") },
+        Self { name: "RateLimited", codes: &[ErrorCode::RateLimited], applies: |path, _, _| is_api(path) },
         Self {
             name: "Internal",
             codes: &[ErrorCode::Internal],
@@ -139,6 +153,12 @@ impl ErrorAnswer {
                 "description": "After how many seconds to try again.",
                 "schema": {"type": "integer", "minimum": 1},
             });
+        }
+        if self.status() == 429 {
+            for (name, text) in RATE_LIMIT_HEADERS {
+                response["headers"][name] =
+                    json!({"description": text, "required": false, "schema": {"type": "string"}});
+            }
         }
         response
     }

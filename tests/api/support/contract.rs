@@ -82,8 +82,10 @@ fn fault(method: &str, path: &str, answer: &Answer) -> Result<(), String> {
     let response = &operation["responses"][answer.status.to_string()];
     require(response.is_object(), || "the status is not documented".to_owned())?;
     let response = resolved(response);
-    for (name, _) in members(&response["headers"]) {
-        require(!answer.header(name).is_empty(), || format!("the documented header {name} is missing"))?;
+    for (name, header) in members(&response["headers"]) {
+        require(header["required"] == false || !answer.header(name).is_empty(), || {
+            format!("the documented header {name} is missing")
+        })?;
     }
     let Some(content) = response["content"].as_object() else {
         return require(answer.body.is_empty(), || "a body is not documented".to_owned());
