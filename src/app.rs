@@ -15,7 +15,7 @@ use crate::audit::AuditLog;
 use crate::auth::{Gate, NoteUses, SweepTokens, Tokens};
 use crate::config::{Config, RedisTarget};
 use crate::db::{Db, EmbeddedError, EmbeddedRedis, Health, Keyspace, connection_to};
-use crate::http::{self, Document, Draining, Live, Refusals, Services};
+use crate::http::{self, Document, Draining, Live, Refusals, Services, TrustedProxies};
 use crate::leaderboard::{FinishBans, Leaderboards, Roll, TakeSnapshots};
 use crate::metrics::Metrics;
 use crate::queue::{ListenForWakes, Queues, Tend, WakeWaiters};
@@ -97,6 +97,7 @@ impl App {
             audit,
             health: health.clone(),
             refusals: Refusals::default(),
+            proxies: TrustedProxies::new(&config.trusted_proxies),
             draining: draining.clone(),
             metrics: metrics.clone(),
             document: Data::new(Document::new()),

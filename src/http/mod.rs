@@ -20,6 +20,7 @@ mod noting;
 mod observe;
 pub mod openapi;
 mod operations;
+mod peer;
 mod problem;
 mod query;
 mod queues;
@@ -45,6 +46,7 @@ use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 pub use self::live::Live;
 pub use self::openapi::Document;
 pub use self::operations::Draining;
+pub use self::peer::TrustedProxies;
 pub use self::refusals::Refusals;
 
 use self::access::Guarded;
@@ -74,6 +76,8 @@ pub struct Services {
     pub health: Health,
     /// When the log was told of refused requests.
     pub refusals: Refusals,
+    /// Whose word on the addresses of clients counts.
+    pub proxies: TrustedProxies,
     /// Whether a stop has begun.
     pub draining: Draining,
     /// What is counted.
@@ -173,6 +177,7 @@ pub fn app(
         .app_data(Data::new(services.gate))
         .app_data(Data::new(services.health))
         .app_data(Data::new(services.refusals))
+        .app_data(services.proxies)
         .app_data(Data::new(services.draining))
         .app_data(Data::new(services.metrics))
         .app_data(document)

@@ -12,6 +12,7 @@ use actix_web::{Error as ActixError, HttpMessage as _};
 use tracing::{Instrument as _, debug, debug_span, error};
 
 use super::headers::IDEMPOTENCY_KEY;
+use super::peer::X_FORWARDED_FOR;
 use super::problem::Problem;
 use crate::error::Error;
 use crate::metrics::Metrics;
@@ -22,7 +23,8 @@ const MAX_REQUEST_ID: usize = 128;
 /// The end of the paths of requests that may wait.
 const WAITING: &str = "/dequeue";
 /// The headers that are read of those after this middleware.
-const KEPT_WHILE_WAITING: [&str; 4] = ["authorization", "content-type", "content-length", IDEMPOTENCY_KEY];
+const KEPT_WHILE_WAITING: [&str; 5] =
+    ["authorization", "content-type", "content-length", IDEMPOTENCY_KEY, X_FORWARDED_FOR];
 /// The route of a request that met none.
 const NO_ROUTE: &str = "none";
 /// The label of methods that are not known, or not to the path.
