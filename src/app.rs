@@ -15,7 +15,7 @@ use crate::audit::AuditLog;
 use crate::auth::{Gate, NoteUses, SweepTokens, Tokens};
 use crate::config::{Config, RedisTarget};
 use crate::db::{Db, EmbeddedError, EmbeddedRedis, Health, Keyspace, connection_to};
-use crate::http::{self, Document, Draining, Live, Metering, Refusals, Services};
+use crate::http::{self, Document, Draining, Live, Metering, Refusals, Services, TrustedProxies};
 use crate::leaderboard::{FinishBans, Leaderboards, Roll, TakeSnapshots};
 use crate::limit::Limiter;
 use crate::metrics::Metrics;
@@ -100,6 +100,7 @@ impl App {
             metering: Metering { limits: config.limits, limiter },
             health: health.clone(),
             refusals: Refusals::default(),
+            proxies: TrustedProxies::new(&config.trusted_proxies),
             draining: draining.clone(),
             metrics: metrics.clone(),
             document: Data::new(Document::new()),

@@ -59,6 +59,9 @@ struct Settings {
     /// Where to listen [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// The proxies whose `X-Forwarded-For` counts: addresses and networks, with commas between.
+    #[arg(long, value_name = "LIST")]
+    trusted_proxies: Option<String>,
     /// The Redis to use; a private one is started without it. With a password better set by RANQ_REDIS_URL.
     #[arg(long, value_name = "URL")]
     redis_url: Option<SecretString>,
@@ -126,6 +129,7 @@ impl Settings {
         let text = |secret: SecretString| secret.expose_secret().to_owned();
         let flags = [
             ("listen", self.listen),
+            ("trusted_proxies", self.trusted_proxies),
             ("redis_url", self.redis_url.map(text)),
             ("redis_ca_cert", self.redis_ca_cert),
             ("redis_client_cert", self.redis_client_cert),

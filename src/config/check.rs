@@ -1,10 +1,11 @@
 //! From the merged values to valid settings.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use config::{Map, Value};
+use ipnet::IpNet;
 use redis::IntoConnectionInfo;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -82,6 +83,7 @@ pub(super) fn check(
 ) -> Result<Config, Mistakes> {
     let mut reader = Reader { values, mistakes };
     let listen = reader.read("listen", SocketAddr::from(([127, 0, 0, 1], 8080)), parse_address);
+    let trusted_proxies = reader.read("trusted_proxies", Vec::new(), parse_networks);
     let url = reader.read("redis_url", None, parse_redis_url);
     let certificates = reader.certificates(url.as_ref());
     let data_dir = reader.read("data_dir", PathBuf::new(), |text| match text {
@@ -130,11 +132,15 @@ pub(super) fn check(
     if token.as_ref().is_some_and(|(length, _)| *length < SHORT_TOKEN) {
         warnings.push(format!("`admin_token` is shorter than {SHORT_TOKEN} characters and easy to guess"));
     }
+    if trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
+        warnings.push("`trusted_proxies` trusts every address: whoever connects can claim any other".to_owned());
+    }
     if !reader.mistakes.is_empty() {
         return Err(Mistakes(reader.mistakes));
     }
     Ok(Config {
         listen,
+        trusted_proxies,
         redis: match url {
             Some(url) => RedisTarget::Server(RedisServer { url, certificates }),
             None => RedisTarget::Embedded(data_dir),
@@ -162,6 +168,36 @@ pub(super) fn check(
 fn parse_address(text: &str) -> Result<SocketAddr, String> {
     let numeric = text.strip_prefix("localhost:").map_or(text.to_owned(), |port| format!("127.0.0.1:{port}"));
     numeric.parse().map_err(|_| "must be an IP address and a port such as 127.0.0.1:8080".to_owned())
+}
+
+/// Addresses and networks of proxies. IPv4 that is written as IPv6 is taken for what it is.
+fn parse_networks(text: &str) -> Result<Vec<IpNet>, String> {
+    let parse = |item: &str| {
+        let network = match item.parse::<IpAddr>() {
+            Ok(address) => IpNet::from(address),
+            Err(_) => item.parse().map_err(|_| {
+                format!(
+                    "must be IP addresses and networks such as 10.0.0.1, 10.0.0.0/8, 2001:db8::/32: `{item}` is none"
+                )
+            })?,
+        };
+        if network.addr() != network.network() {
+            return Err(format!("has an address where a network should stand: {item} means {}", network.trunc()));
+        }
+        Ok(match network {
+            IpNet::V6(mapped) if mapped.prefix_len() >= 96 => match mapped.addr().to_ipv4_mapped() {
+                Some(address) => IpNet::new(address.into(), mapped.prefix_len() - 96).unwrap_or(network),
+                None => network,
+            },
+            IpNet::V4(_) | IpNet::V6(_) => network,
+        })
+    };
+    items(text).map(parse).collect()
+}
+
+/// The items of a list with commas.
+fn items(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 
 fn parse_redis_url(text: &str) -> Result<Option<SecretString>, String> {

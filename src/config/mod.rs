@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config::{FileFormat, Map, Source, Value};
+use ipnet::IpNet;
 use secrecy::SecretString;
 
 use crate::types::RateLimit;
@@ -25,6 +26,8 @@ const OF_WORKERS: [&str; 2] = ["RANQ_URL", "RANQ_TOKEN"];
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// The proxies whose word on the address of a client counts.
+    pub trusted_proxies: Vec<IpNet>,
     /// Which Redis to use.
     pub redis: RedisTarget,
     /// How the embedded Redis keeps what is written.
@@ -280,6 +283,25 @@ mod tests {
         assert_eq!(limits.peer, None);
         let mistakes = load(&[("RANQ_TOKEN_LIMIT", "600"), ("RANQ_PEER_LIMIT", "0/1s")], &[]).expect_err("mistakes");
         assert!(mistakes.0.len() == 2 && mistakes.0[0].starts_with("`token_limit`"), "{mistakes}");
+    }
+
+    #[test]
+    fn trusted_proxies_are_addresses_and_networks() {
+        let proxies = |text: &str| load(&[("RANQ_TRUSTED_PROXIES", text)], &[]).map(|config| config.trusted_proxies);
+        let shown = |text| proxies(text).expect("valid").iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(
+            shown(" 10.0.0.1, 192.168.0.0/16,2001:db8::/32,"),
+            ["10.0.0.1/32", "192.168.0.0/16", "2001:db8::/32"]
+        );
+        assert_eq!(shown("::ffff:10.0.0.0/104, ::ffff:10.0.0.1"), ["10.0.0.0/8", "10.0.0.1/32"]);
+        assert!(shown("").is_empty());
+        for (text, detail) in
+            [("proxy", "`proxy` is none"), ("10.0.0.0/33", "is none"), ("10.0.0.7/8", "means 10.0.0.0/8")]
+        {
+            let mistakes = proxies(text).expect_err("a mistake").to_string();
+            assert!(mistakes.contains("`trusted_proxies`") && mistakes.contains(detail), "{mistakes}");
+        }
+        assert_eq!(load(&[("RANQ_TRUSTED_PROXIES", "0.0.0.0/0")], &[]).expect("valid").warnings.len(), 1);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::web::Data;
 
+use super::peer;
 use crate::auth::{Caller, Token};
 use crate::config::Limits;
 use crate::error::{Error, Result};
@@ -58,7 +59,7 @@ impl Meter {
     pub fn of_peer(request: &ServiceRequest) -> Option<Self> {
         let metering = request.app_data::<Data<Metering>>()?;
         let rate = metering.limits.peer?;
-        let network = network(request.peer_addr()?.ip());
+        let network = network(peer::address_of(request.request())?);
         Self::new(metering, vec![Bucket::new(Policy::Peer, network, rate)])
     }
 

@@ -21,6 +21,7 @@ mod noting;
 mod observe;
 pub mod openapi;
 mod operations;
+mod peer;
 mod problem;
 mod query;
 mod queues;
@@ -47,6 +48,7 @@ pub use self::limits::Metering;
 pub use self::live::Live;
 pub use self::openapi::Document;
 pub use self::operations::Draining;
+pub use self::peer::TrustedProxies;
 pub use self::refusals::Refusals;
 
 use self::access::Guarded;
@@ -78,6 +80,8 @@ pub struct Services {
     pub health: Health,
     /// When the log was told of refused requests.
     pub refusals: Refusals,
+    /// Whose word on the addresses of clients counts.
+    pub proxies: TrustedProxies,
     /// Whether a stop has begun.
     pub draining: Draining,
     /// What is counted.
@@ -178,6 +182,7 @@ pub fn app(
         .app_data(Data::new(services.metering))
         .app_data(Data::new(services.health))
         .app_data(Data::new(services.refusals))
+        .app_data(services.proxies)
         .app_data(Data::new(services.draining))
         .app_data(Data::new(services.metrics))
         .app_data(document)

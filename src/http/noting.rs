@@ -18,6 +18,7 @@ use tracing::error;
 use super::headers::IDEMPOTENT_REPLAYED;
 use super::observe::RequestId;
 use super::openapi::Document;
+use super::peer;
 use super::problem::Problem;
 use super::query::path_parameters;
 use super::refusals::Refusals;
@@ -116,7 +117,7 @@ fn deed(caller: &Caller, request: &HttpRequest) -> Result<Deed> {
     deed.method = Some(method.to_owned());
     deed.path = Some(path);
     deed.request_id = request.extensions().get::<RequestId>().and_then(|id| id.0.to_str().ok()).map(str::to_owned);
-    deed.peer = request.peer_addr().map(|address| address.ip().to_string());
+    deed.peer = peer::address_of(request).map(|address| address.to_string());
     Ok(deed)
 }
 

@@ -13,6 +13,7 @@ use tracing::{Instrument as _, debug, debug_span, error};
 
 use super::headers::IDEMPOTENCY_KEY;
 use super::limits::Meter;
+use super::peer::X_FORWARDED_FOR;
 use super::problem::Problem;
 use crate::error::Error;
 use crate::metrics::Metrics;
@@ -23,7 +24,8 @@ const MAX_REQUEST_ID: usize = 128;
 /// The end of the paths of requests that may wait.
 const WAITING: &str = "/dequeue";
 /// The headers that are read of those after this middleware.
-const KEPT_WHILE_WAITING: [&str; 4] = ["authorization", "content-type", "content-length", IDEMPOTENCY_KEY];
+const KEPT_WHILE_WAITING: [&str; 5] =
+    ["authorization", "content-type", "content-length", IDEMPOTENCY_KEY, X_FORWARDED_FOR];
 /// The route of a request that met none.
 const NO_ROUTE: &str = "none";
 /// The label of methods that are not known, or not to the path.

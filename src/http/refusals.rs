@@ -7,6 +7,7 @@ use actix_web::{HttpMessage as _, HttpRequest};
 use tracing::warn;
 
 use super::observe::RequestId;
+use super::peer;
 use crate::error::{Error, ErrorCode};
 
 const PAUSE: Duration = Duration::from_secs(1);
@@ -31,7 +32,7 @@ impl Refusals {
         let extensions = request.extensions();
         let id = extensions.get::<RequestId>().and_then(|id| id.0.to_str().ok()).unwrap_or_default();
         let route = request.match_pattern().unwrap_or_default();
-        let peer = request.peer_addr().map_or(String::new(), |address| address.ip().to_string());
+        let peer = peer::address_of(request).map_or(String::new(), |address| address.to_string());
         let method = request.method().as_str();
         warn!(request.id = %id, http.method = method, http.route = %route, peer = %peer, untold,
             "refused {method} {route} from {peer}: {cause} (and {untold} more since the last such line)");

@@ -499,3 +499,21 @@ async fn the_list_has_a_tag() {
     app.pause("mails").await.is(204);
     app.request("GET", "/v1/audit").header("if-none-match", &tag).send().await.is(200);
 }
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_the_peer_is_the_client_that_the_proxy_saw() {
+    let app = TestApp::with().admin_token(ADMIN).set("trusted_proxies", "127.0.0.0/8").spawn().await;
+    let request = app.request("PUT", "/v1/leaderboards/race").body(json!({}));
+    request.header("x-forwarded-for", "203.0.113.1, 198.51.100.9:4711").send().await.is(201);
+    let entries = app.get("/v1/audit").await.is(200);
+    assert_eq!(entries["entries"][0]["peer"], "198.51.100.9");
+}
+
+#[tokio::test]
+async fn nobody_else_chooses_the_address_that_is_noted() {
+    let app = TestApp::with().admin_token(ADMIN).set("trusted_proxies", "10.0.0.0/8").spawn().await;
+    let request = app.request("PUT", "/v1/leaderboards/race").body(json!({}));
+    request.header("x-forwarded-for", "198.51.100.9").send().await.is(201);
+    let entries = app.get("/v1/audit").await.is(200);
+    assert_eq!(entries["entries"][0]["peer"], "127.0.0.1");
+}

@@ -239,3 +239,21 @@ async fn the_servers_own_clock_counts_as_well() {
     let most = 20 + (started.elapsed().as_millis() / 50) as usize;
     assert!(asked > most && (most - 3..=most).contains(&let_in), "{let_in} of {asked}, at most {most}");
 }
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_each_client_has_a_limit_of_its_own() {
+    let app = TestApp::with().set("peer_limit", "1/1m").set("trusted_proxies", "127.0.0.1").spawn().await;
+    let from = async |client: &str| {
+        app.request("GET", "/v1/leaderboards").header("x-forwarded-for", client).send().await.status
+    };
+    assert_eq!((from("192.0.2.1").await, from("192.0.2.1").await, from("192.0.2.2").await), (200, 429, 200));
+    // What a client writes itself stands to the left of what the proxy saw.
+    assert_eq!(from("203.0.113.9, 192.0.2.1").await, 429);
+    assert_eq!((from("2001:db8::1").await, from("2001:db8::2").await, from("2001:db8:0:1::1").await), (200, 429, 200));
+
+    let app = TestApp::with().set("peer_limit", "1/1m").spawn().await;
+    let from = async |client: &str| {
+        app.request("GET", "/v1/leaderboards").header("x-forwarded-for", client).send().await.status
+    };
+    assert_eq!((from("192.0.2.1").await, from("192.0.2.2").await), (200, 429), "nobody is trusted here");
+}
