@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::token::Token;
 use super::{Rights, Scope};
 use crate::error::{Error, Result};
-use crate::types::{LeaderboardName, Member, QueueName, TokenId};
+use crate::types::{IdempotencyKey, LeaderboardName, Member, NameRange, QueueName, TokenId};
 
 /// Who calls.
 #[derive(Debug, Clone)]
@@ -72,6 +72,44 @@ impl Caller {
     pub fn check_queue(&self, name: &QueueName) -> Result<()> {
         let reaches = self.rights().is_none_or(|rights| rights.reaches_queue(name));
         if reaches { Ok(()) } else { Err(Error::ForbiddenQueue(name.clone())) }
+    }
+
+    /// Refuses what goes over all leaderboards where the caller reaches some only.
+    ///
+    /// # Errors
+    ///
+    /// `ForbiddenBeyond`.
+    pub fn check_all_leaderboards(&self) -> Result<()> {
+        let reaches = self.leaderboards() == NameRange::all();
+        if reaches { Ok(()) } else { Err(Error::ForbiddenBeyond("leaderboards")) }
+    }
+
+    /// Refuses what goes over all queues where the caller reaches some only.
+    ///
+    /// # Errors
+    ///
+    /// `ForbiddenBeyond`.
+    pub fn check_all_queues(&self) -> Result<()> {
+        let reaches = self.queues() == NameRange::all();
+        if reaches { Ok(()) } else { Err(Error::ForbiddenBeyond("queues")) }
+    }
+
+    /// The leaderboards that the caller reaches, for lists.
+    pub fn leaderboards(&self) -> Vec<NameRange> {
+        self.rights().map_or_else(NameRange::all, Rights::leaderboard_ranges)
+    }
+
+    /// The queues that the caller reaches, for lists.
+    pub fn queues(&self) -> Vec<NameRange> {
+        self.rights().map_or_else(NameRange::all, Rights::queue_ranges)
+    }
+
+    /// The idempotency key as it counts: each player has keys of its own, so that nobody takes or learns those of others.
+    pub fn own_key(&self, key: IdempotencyKey) -> IdempotencyKey {
+        match self.rights().and_then(|rights| rights.member.as_ref()) {
+            Some(member) => key.of_member(member),
+            None => key,
+        }
     }
 
     /// Refuses a score of a member that the caller is not.

@@ -1,11 +1,14 @@
 //! What keeps this process' knowledge of tokens true, and their records tidy.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use futures_util::{StreamExt as _, stream};
 use tokio::time::sleep;
-use tracing::warn;
+use tracing::{debug, warn};
 
+use super::lasting::{Changed, TokenUse};
 use super::secret::TokenKey;
 use super::tokens::Tokens;
 use crate::error::Result;
@@ -17,6 +20,8 @@ use crate::types::TokenId;
 const LOOK_EVERY: Duration = Duration::from_millis(400);
 /// After how long without an answer nothing counts that was known.
 const TRUSTED_FOR: Duration = Duration::from_secs(10);
+/// Uses under way that are looked at at once.
+const USES_AT_ONCE: usize = 16;
 /// The message that something has changed.
 const MESSAGE: &str = "tokens";
 
@@ -38,7 +43,13 @@ impl Tokens {
         let mut follower = Follower { tokens: self, version: None, again: Vec::new() };
         let (mut answered, mut trusted) = (Instant::now(), true);
         loop {
-            match follower.look().await {
+            let looked = follower.look().await;
+            // Which tokens end by themselves is known without Redis.
+            let due = self.lasting.due(looked.as_ref().ok(), self.clock.estimate_us());
+            if looked.is_ok() {
+                self.look_at_uses(due).await;
+            }
+            match looked.map(drop) {
                 Ok(()) => (answered, trusted) = (Instant::now(), true),
                 Err(error) if trusted && answered.elapsed() > TRUSTED_FOR => {
                     warn!(%error, "it is not known which tokens were revoked, so none is trusted: {error}");
@@ -56,6 +67,20 @@ impl Tokens {
     }
 }
 
+impl Tokens {
+    /// Looks whether these uses may go on. What could not be looked at is due in the next round as well.
+    async fn look_at_uses(&self, due: Vec<TokenUse>) {
+        let looks = stream::iter(due).map(async |token| (token, self.opens_until_us(&token).await));
+        let mut looks = pin!(looks.buffer_unordered(USES_AT_ONCE));
+        while let Some((token, found)) = looks.next().await {
+            match found {
+                Ok(until) => self.lasting.found(&token, until),
+                Err(error) => return debug!(%error, "whether open streams and waits may go on is not known: {error}"),
+            }
+        }
+    }
+}
+
 struct Follower<'a> {
     tokens: &'a Tokens,
     /// The version of the changes that is known; `None` before the first look.
@@ -65,25 +90,25 @@ struct Follower<'a> {
 }
 
 impl Follower<'_> {
-    async fn look(&mut self) -> Result<()> {
+    /// Forgets what has changed; gives it, with what had changed in the round before.
+    async fn look(&mut self) -> Result<Changed> {
         let known = &self.tokens.known;
         let changes = self.tokens.store.changes(self.version.unwrap_or(0)).await?;
         let keys: Option<Vec<TokenKey>> =
             changes.ids.map(|ids: Vec<TokenId>| ids.iter().filter_map(TokenKey::of).collect());
         known.forget(&self.again).await;
-        self.again.clear();
-        match keys {
-            Some(keys) if !changes.other_data => {
-                if !keys.is_empty() {
-                    known.note_change();
-                    known.forget(&keys).await;
-                    self.again = keys;
-                }
-            }
-            Some(_) | None => known.forget_all(),
-        }
+        let before = std::mem::take(&mut self.again);
         self.version = Some(changes.version);
-        Ok(())
+        let Some(keys) = keys.filter(|_| !changes.other_data) else {
+            known.forget_all();
+            return Ok(Changed::All);
+        };
+        if !keys.is_empty() {
+            known.note_change();
+            known.forget(&keys).await;
+            self.again.clone_from(&keys);
+        }
+        Ok(Changed::Some(before.into_iter().chain(keys).collect()))
     }
 }
 

@@ -133,6 +133,18 @@ impl Known {
     }
 }
 
+impl Known {
+    /// Until when this digest opens, in µs of this process' clock; nothing where it does not.
+    pub(super) fn opens_until_us(&self, digest: &TokenDigest, clock: &Clock) -> Option<i64> {
+        let known = self.0.as_ref()?;
+        let end_ms = known.token.expires_at.map_or(i64::MAX, crate::types::Timestamp::as_millis);
+        let overlap_ms = known.previous.as_ref().filter(|(old, _)| digest.is(old)).map(|(_, until)| *until);
+        let opens_until_ms = if digest.is(&known.digest) { end_ms } else { overlap_ms?.min(end_ms) };
+        let until_us = opens_until_ms.saturating_mul(1000).saturating_sub(known.ahead_us);
+        (clock.estimate_us() < until_us).then_some(until_us)
+    }
+}
+
 impl KnownToken {
     fn new(stored: Stored, clock: &Clock) -> Self {
         let Stored { token, digest, previous, now_us } = stored;

@@ -3,6 +3,7 @@
 mod caller;
 mod follow;
 mod known;
+mod lasting;
 mod rights;
 mod scope;
 mod secret;
@@ -14,6 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub use self::caller::Caller;
 pub use self::follow::{NoteUses, SweepTokens};
+pub use self::lasting::Lasting;
 pub use self::rights::{PATTERN_PATTERN, Pattern, Rights};
 pub use self::scope::Scope;
 use self::secret::TokenDigest;
@@ -54,6 +56,14 @@ impl Gate {
             return Ok(Caller::Admin);
         }
         self.tokens.find(presented, &digest).await?.map(Caller::Token).ok_or(Error::Unauthenticated)
+    }
+}
+
+impl Gate {
+    /// What goes on after the caller with this header was let in: it is told when the token was revoked or has ended.
+    pub fn lasting(&self, authorization: Option<&[u8]>) -> Lasting {
+        let presented = authorization.and_then(bearer).unwrap_or_default();
+        self.tokens.begin_use(presented)
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Scope;
-use crate::types::{LeaderboardName, Member, QueueName};
+use crate::types::{LeaderboardName, Member, NameRange, QueueName};
 
 /// What patterns match, as a regular expression.
 pub const PATTERN_PATTERN: &str = r"^(\*|[A-Za-z0-9][A-Za-z0-9._-]{0,63}\*?)$";
@@ -82,6 +82,16 @@ impl Rights {
         self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin)
     }
 
+    /// The leaderboards, in the order of their names.
+    pub fn leaderboard_ranges(&self) -> Vec<NameRange> {
+        ranges(self.leaderboards.as_deref())
+    }
+
+    /// The queues, in the order of their names.
+    pub fn queue_ranges(&self) -> Vec<NameRange> {
+        ranges(self.queues.as_deref())
+    }
+
     /// Whether the leaderboard is one of those.
     pub fn reaches_leaderboard(&self, name: &LeaderboardName) -> bool {
         reaches(self.leaderboards.as_deref(), name.as_str())
@@ -108,6 +118,15 @@ impl Rights {
 
 fn reaches(patterns: Option<&[Pattern]>, name: &str) -> bool {
     patterns.is_none_or(|patterns| patterns.iter().any(|pattern| pattern.matches(name)))
+}
+
+fn ranges(patterns: Option<&[Pattern]>) -> Vec<NameRange> {
+    let Some(patterns) = patterns else { return NameRange::all() };
+    let range = |Pattern(text): &Pattern| match text.strip_suffix('*') {
+        Some(beginning) => NameRange::Beginning(beginning.to_owned()),
+        None => NameRange::One(text.clone()),
+    };
+    NameRange::sorted(patterns.iter().map(range).collect())
 }
 
 fn covers(own: Option<&[Pattern]>, other: Option<&[Pattern]>) -> bool {

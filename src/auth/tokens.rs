@@ -8,7 +8,8 @@ use tokio::sync::Notify;
 
 use super::Scope;
 use super::caller::Caller;
-use super::known::KnownTokens;
+use super::known::{Known, KnownTokens};
+use super::lasting::{Lasting, TokenUse, Uses};
 use super::secret::{Secret, TokenDigest, TokenKey, TokenText, digest_of, process_key};
 use super::store::{Given, Once, Text, TokenStore};
 use super::token::{Maker, NewToken, Token, TokenFacts};
@@ -36,7 +37,8 @@ const MOST_PAGES: usize = 10;
 pub struct Tokens {
     pub(super) store: TokenStore,
     pub(super) known: KnownTokens,
-    clock: Clock,
+    pub(super) lasting: Uses,
+    pub(super) clock: Clock,
     uses: Arc<Mutex<HashMap<TokenId, i64>>>,
     /// Told when something may have changed.
     pub(super) told: Arc<Notify>,
@@ -66,7 +68,8 @@ impl Tokens {
     /// The tokens that this Redis keeps.
     pub fn new(db: Db, keyspace: Keyspace, clock: Clock) -> Self {
         let store = TokenStore::new(db, keyspace, clock.clone());
-        Self { store, known: KnownTokens::new(), clock, uses: Arc::default(), told: Arc::default() }
+        let (known, lasting) = (KnownTokens::new(), Uses::default());
+        Self { store, known, lasting, clock, uses: Arc::default(), told: Arc::default() }
     }
 
     /// The same tokens through another connection.
@@ -222,16 +225,35 @@ impl Tokens {
         let known = match self.known.get(key).await {
             Some(known) => known,
             None if !self.store.mint_key().await?.has_made(&text) => return Ok(None),
-            None => {
-                let id = key.id()?;
-                self.known.read(key, &self.clock, || self.store.read(&id)).await?
-            }
+            None => self.read(key).await?,
         };
         let Some(opened) = known.open(digest, &self.clock) else { return Ok(None) };
         if let Some(at) = opened.use_ms {
             self.note_use(&opened.token.id, at);
         }
         Ok(Some(opened.token))
+    }
+
+    async fn read(&self, key: TokenKey) -> Result<Arc<Known>> {
+        let id = key.id()?;
+        self.known.read(key, &self.clock, || self.store.read(&id)).await
+    }
+
+    /// A use of the token with this text that goes on, whose end the text's end is.
+    pub(super) fn begin_use(&self, presented: &[u8]) -> Lasting {
+        let text = TokenText::parse(presented);
+        let begin =
+            |text: TokenText| self.lasting.begin(TokenUse { key: text.key(), digest: TokenDigest::of(presented) });
+        text.map(begin).unwrap_or_default()
+    }
+
+    /// Until when the text opens, in µs of this process' clock; nothing where it does not.
+    pub(super) async fn opens_until_us(&self, token: &TokenUse) -> Result<Option<i64>> {
+        let known = match self.known.get(token.key).await {
+            Some(known) => known,
+            None => self.read(token.key).await?,
+        };
+        Ok(known.opens_until_us(&token.digest, &self.clock))
     }
 
     fn note_use(&self, id: &TokenId, at_ms: i64) {

@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 
 use actix_web::dev::Payload;
+use actix_web::http::header::{AUTHORIZATION, HeaderValue};
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 
@@ -15,7 +16,7 @@ use super::limits::Meter;
 use super::noting::Noting;
 use super::problem::Problem;
 use crate::audit::{AuditLog, Log};
-use crate::auth::{Caller, Scope, Tokens};
+use crate::auth::{Caller, Gate, Lasting, Scope, Tokens};
 use crate::error::{Error, Result};
 use crate::leaderboard::{Act, Leaderboards};
 use crate::queue::Queues;
@@ -25,8 +26,35 @@ use crate::types::Reason;
 pub trait Needs {
     /// The scope.
     const SCOPE: Scope;
+    /// Of what the caller must reach everything, where the path names none of it.
+    const ALL_OF: &'static [Resources] = &[];
     /// Whether what an operation changes with it is noted in the audit log.
     const IS_NOTED: bool = Self::SCOPE.is_administrative();
+}
+
+/// What patterns of tokens hold for.
+#[derive(Debug, Clone, Copy)]
+pub enum Resources {
+    /// Leaderboards.
+    Leaderboards,
+    /// Queues.
+    Queues,
+}
+
+/// Needs the scope, and a caller who reaches every leaderboard.
+pub struct OnAllLeaderboards<S>(PhantomData<S>);
+
+impl<S: Needs> Needs for OnAllLeaderboards<S> {
+    const SCOPE: Scope = S::SCOPE;
+    const ALL_OF: &'static [Resources] = &[Resources::Leaderboards];
+}
+
+/// Needs the scope, and a caller who reaches every leaderboard and queue.
+pub struct OnEverything<S>(PhantomData<S>);
+
+impl<S: Needs> Needs for OnEverything<S> {
+    const SCOPE: Scope = S::SCOPE;
+    const ALL_OF: &'static [Resources] = &[Resources::Leaderboards, Resources::Queues];
 }
 
 macro_rules! needs {
@@ -52,28 +80,26 @@ needs!(
     Admin
 );
 
-/// The services behind the operations. Nobody else has them.
-pub struct Guarded {
+/// The services behind the operations. Nobody else has them, and nobody else can name this type.
+struct Guarded {
     leaderboards: Data<Leaderboards>,
     queues: Data<Queues>,
     tokens: Data<Tokens>,
     audit: Data<AuditLog>,
 }
 
-impl Guarded {
-    /// The services of the thread that serves.
-    pub fn new(leaderboards: Leaderboards, queues: Queues, tokens: Tokens, audit: AuditLog) -> Self {
-        Self {
-            leaderboards: Data::new(leaderboards),
-            queues: Data::new(queues),
-            tokens: Data::new(tokens),
-            audit: Data::new(audit),
-        }
+/// The services of the thread that serves, as data of the application.
+pub fn guarded(leaderboards: Leaderboards, queues: Queues, tokens: Tokens, audit: AuditLog) -> impl Sized + 'static {
+    Guarded {
+        leaderboards: Data::new(leaderboards),
+        queues: Data::new(queues),
+        tokens: Data::new(tokens),
+        audit: Data::new(audit),
     }
 }
 
 /// A service that operations call.
-pub trait Service: Sized + 'static {
+trait Service: Sized + 'static {
     /// That of the thread.
     fn of(guarded: &Guarded) -> &Data<Self>;
 }
@@ -155,10 +181,26 @@ impl<S: Needs, T: Service> FromRequest for Allowed<S, T> {
 fn allow<S: Needs, T: Service>(request: &HttpRequest) -> Result<Allowed<S, T>> {
     let caller = caller_of(request)?;
     caller.check_scope(S::SCOPE)?;
+    for resources in S::ALL_OF {
+        match resources {
+            Resources::Leaderboards => caller.check_all_leaderboards()?,
+            Resources::Queues => caller.check_all_queues()?,
+        }
+    }
     let guarded = request.app_data::<Guarded>().ok_or_else(|| Error::Internal("no services".to_owned()))?;
     let noting = if S::IS_NOTED { Noting::begin(&guarded.audit, &caller, request)? } else { Noting::default() };
     let meter = request.extensions().get::<Meter>().cloned();
     Ok(Allowed { caller, service: T::of(guarded).clone(), noting, meter, scope: PhantomData })
+}
+
+/// What goes on after this request's caller was let in, and ends with the caller's token.
+///
+/// # Errors
+///
+/// `Internal` for a service without a gate.
+pub fn lasting(request: &HttpRequest) -> Result<Lasting> {
+    let gate = request.app_data::<Data<Gate>>().ok_or_else(|| Error::Internal("no gate".to_owned()))?;
+    Ok(gate.lasting(request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes)))
 }
 
 /// Who makes the request, as the guard has found.

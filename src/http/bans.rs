@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, delete, get, put};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::access::{Allowed, LeaderboardsAdmin};
+use super::access::{Allowed, LeaderboardsAdmin, OnAllLeaderboards};
 use super::headers::tagged;
 use super::json::{Body, OptionalJson, json_response};
 use super::problem::Problem;
@@ -183,7 +183,7 @@ pub async fn list_bans(
 /// Bans a member on all leaderboards, those to come included, or changes its ban.
 ///
 /// When it is answered, the member is seen on none. Beside bans on single leaderboards: its entries are back when both are
-/// lifted.
+/// lifted. A token that is held to some leaderboards is refused, here and at the other operations on service-wide bans.
 #[utoipa::path(
     tag = "moderation",
     security(("token" = ["leaderboards:admin"])),
@@ -196,7 +196,7 @@ pub async fn list_bans(
 )]
 #[put("/v1/bans/{member}")]
 pub async fn put_service_ban(
-    leaderboards: Allowed<LeaderboardsAdmin, Leaderboards>,
+    leaderboards: Allowed<OnAllLeaderboards<LeaderboardsAdmin>, Leaderboards>,
     at: OfAnyMember,
     _: Query<NoParameters>,
     body: OptionalJson<BanBody>,
@@ -214,7 +214,7 @@ pub async fn put_service_ban(
 )]
 #[get("/v1/bans/{member}")]
 pub async fn get_service_ban(
-    leaderboards: Allowed<LeaderboardsAdmin, Leaderboards>,
+    leaderboards: Allowed<OnAllLeaderboards<LeaderboardsAdmin>, Leaderboards>,
     at: OfAnyMember,
     _: Query<NoParameters>,
 ) -> Result<HttpResponse, Problem> {
@@ -233,7 +233,7 @@ pub async fn get_service_ban(
 )]
 #[delete("/v1/bans/{member}")]
 pub async fn delete_service_ban(
-    leaderboards: Allowed<LeaderboardsAdmin, Leaderboards>,
+    leaderboards: Allowed<OnAllLeaderboards<LeaderboardsAdmin>, Leaderboards>,
     at: OfAnyMember,
     _: Query<NoParameters>,
 ) -> Result<HttpResponse, Problem> {
@@ -253,7 +253,7 @@ pub async fn delete_service_ban(
 )]
 #[get("/v1/bans")]
 pub async fn list_service_bans(
-    leaderboards: Allowed<LeaderboardsAdmin, Leaderboards>,
+    leaderboards: Allowed<OnAllLeaderboards<LeaderboardsAdmin>, Leaderboards>,
     request: HttpRequest,
     page: Query<ListParameters>,
 ) -> Result<HttpResponse, Problem> {

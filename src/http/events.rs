@@ -6,7 +6,7 @@ use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, get};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::access::{Allowed, LeaderboardsRead};
+use super::access::{self, Allowed, LeaderboardsRead};
 use super::live::{self, Live, Subject, Watched};
 use super::observe::HeadOnly;
 use super::problem::Problem;
@@ -62,8 +62,9 @@ impl EventsParameters {
 /// four a second: who reads slowly is shown the newest state, not each between. With `member` the body is that of `GET
 /// …/around`, without entries while the member has none, and `overtaken` tells that others have passed it (`member`,
 /// `rank`, `previous_rank`, and `by`: entries that passed, as far as they are among the ten above it). A reset goes on with the
-/// new period. The last event is `end`, with the `reason` `deleted` (the leaderboard, or what was watched of it) or `stopping`
-/// (the instance: connect again). A comment now and then shows that the stream stands.
+/// new period. The last event is `end`, with the `reason` `deleted` (the leaderboard, or what was watched of it), `stopping`
+/// (the instance: connect again) or `unauthenticated` (the token was revoked or has ended). A comment now and then shows that the
+/// stream stands.
 ///
 /// Each `id` names the content, on every instance: who comes back with it as `Last-Event-ID` gets a snapshot only
 /// if something has changed.
@@ -90,7 +91,7 @@ pub async fn watch_rankings(
 ) -> std::result::Result<HttpResponse, Problem> {
     let watched = parameters.0.watched(at.leaderboard)?;
     let last_event_id = request.headers().get(LAST_EVENT_ID).and_then(|value| value.to_str().ok());
-    let events = live::events(&live, &leaderboards, watched, last_event_id).await?;
+    let events = live::events(&live, &leaderboards, watched, last_event_id, access::lasting(&request)?).await?;
     let mut response = HttpResponse::Ok();
     response
         .content_type("text/event-stream")

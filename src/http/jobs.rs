@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
-use super::access::{Allowed, JobsEnqueue, QueuesAdmin, QueuesRead};
+use super::access::{self, Allowed, JobsEnqueue, QueuesAdmin, QueuesRead};
 use super::headers::{IdempotencyHeader, answered, once};
 use super::json::{self, Body, Json, OptionalJson, json_response};
 use super::problem::{Problem, ProblemBody, status};
 use super::query::{NoParameters, OfJob, OfQueue, Query};
+use crate::auth::Lasting;
 use crate::error::{Error, Fault, Result};
 use crate::queue::{Job, ListPlace, NewJob, OnDuplicate, Queues, Start, State, Unique, UniqueUntil};
 use crate::types::{
@@ -298,7 +299,7 @@ pub struct WaitParameters {
     wait_ms: Option<Within<0, 30_000>>,
 }
 
-/// Gives a job; with `wait_ms`, when it has finished or the wait has ended.
+/// Gives a job; with `wait_ms`, when it has finished or the wait has ended. Where the token ends meanwhile, 401.
 #[utoipa::path(
     tag = "jobs",
     security(("token" = ["queues:read"])),
@@ -308,11 +309,18 @@ pub struct WaitParameters {
 #[get("/v1/queues/{queue}/jobs/{id}")]
 pub async fn get_job(
     queues: Allowed<QueuesRead, Queues>,
+    request: HttpRequest,
     at: OfJob,
     parameters: Query<WaitParameters>,
 ) -> std::result::Result<HttpResponse, Problem> {
     let wait = Duration::from_millis(parameters.0.wait_ms.map_or(0, Within::get));
-    Ok(json_response(StatusCode::OK, &queues.job(&at.queue, &at.id, wait).await?))
+    let lasting = if wait.is_zero() { Lasting::default() } else { access::lasting(&request)? };
+    let job = tokio::select! {
+        biased;
+        () = lasting.ended() => return Err(Error::Unauthenticated.into()),
+        job = queues.job(&at.queue, &at.id, wait) => job?,
+    };
+    Ok(json_response(StatusCode::OK, &job))
 }
 
 /// Which jobs to list.
@@ -490,7 +498,8 @@ pub struct RedrivenView {
 
 /// Makes dead jobs ready again, here or in another queue.
 ///
-/// They have all their attempts again and keep their ids and errors. One whose id or unique key is taken stays dead.
+/// They have all their attempts again and keep their ids and errors. One whose id or unique key is taken stays dead. The token must
+/// reach both queues.
 #[utoipa::path(
     tag = "jobs",
     security(("token" = ["queues:admin"])),
@@ -509,6 +518,9 @@ pub async fn redrive_jobs(
     body: OptionalJson<RedriveBody>,
 ) -> std::result::Result<HttpResponse, Problem> {
     let OptionalJson(RedriveBody { limit, to }, bytes) = body;
+    if let Some(to) = &to {
+        queues.caller().check_queue(to)?;
+    }
     let limit = limit.map(Within::get);
     let redriven = queues.redrive(&at.queue, limit, to.as_ref(), key.once(&request, &bytes).as_ref()).await?;
     Ok(once(&RedrivenView { moved: redriven.answer }, redriven.replayed))

@@ -60,7 +60,8 @@ pub struct LeaderboardsView {
 /// Creates a leaderboard, or replaces its settings.
 ///
 /// What is left out has its default. Once there are entries, `order`, `operator`, `ties`, `subscores`,
-/// `half_life_ms` and `shards` are fixed (409); a lower `max_entries` removes the worst entries at once.
+/// `half_life_ms` and `shards` are fixed (409); a lower `max_entries` removes the worst entries at once. Queues that are named in
+/// `rewards` and `on_close` must be among those that the token reaches.
 #[utoipa::path(
     tag = "leaderboards",
     security(("token" = ["leaderboards:admin"])),
@@ -79,6 +80,9 @@ pub async fn put_leaderboard(
     _: Query<NoParameters>,
     settings: Json<Settings>,
 ) -> Result<HttpResponse, Problem> {
+    for queue in settings.0.queues() {
+        leaderboards.caller().check_queue(queue)?;
+    }
     let (created, summary) = leaderboards.put(&at.leaderboard, settings.0).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     Ok(json_response(status, &LeaderboardView::from(summary)))
@@ -101,7 +105,7 @@ pub async fn get_leaderboard(
     Ok(json_response(StatusCode::OK, &LeaderboardView::from(summary)))
 }
 
-/// Lists leaderboards by name.
+/// Lists leaderboards by name: those that the token reaches.
 #[utoipa::path(
     tag = "leaderboards",
     security(("token" = ["leaderboards:read"])),
@@ -118,7 +122,8 @@ pub async fn list_leaderboards(
     page: Query<ListParameters>,
 ) -> Result<HttpResponse, Problem> {
     let after: Option<LeaderboardName> = name_cursor(page.0.cursor.as_deref())?;
-    let (summaries, next) = leaderboards.list(after.as_ref().map(LeaderboardName::as_str), page.0.limit).await?;
+    let (ranges, after) = (leaderboards.caller().leaderboards(), after.as_ref().map(LeaderboardName::as_str));
+    let (summaries, next) = leaderboards.list(&ranges, after, page.0.limit).await?;
     let view = LeaderboardsView {
         leaderboards: summaries.into_iter().map(LeaderboardView::from).collect(),
         next_cursor: next.map(|name| next_name_cursor(name.as_str())),

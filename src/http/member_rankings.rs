@@ -93,7 +93,8 @@ impl MemberRankingView {
 
 /// Reads a member's entries in many leaderboards.
 ///
-/// A leaderboard that does not exist, has no such window or does not hold the member is named in `missing`.
+/// A leaderboard that does not exist, has no such window or does not hold the member is named in `missing`. One that the token
+/// does not reach is 403 for the whole.
 #[utoipa::path(
     tag = "members",
     security(("token" = ["leaderboards:read"])),
@@ -111,6 +112,9 @@ pub async fn get_member_rankings(
     parameters: Query<MemberRankingsParameters>,
 ) -> std::result::Result<HttpResponse, Problem> {
     let MemberRankingsParameters { leaderboards: names, window } = parameters.0;
+    for name in &names.0 {
+        leaderboards.caller().check_leaderboard(name)?;
+    }
     leaderboards.charge_items("leaderboards", names.0.len()).await?;
     let view = View { window, ..View::default() };
     let read = leaderboards.member_rankings(&at.member, names.0, &view).await?;

@@ -51,7 +51,6 @@ pub use self::operations::Draining;
 pub use self::peer::TrustedProxies;
 pub use self::refusals::Refusals;
 
-use self::access::Guarded;
 use crate::audit::AuditLog;
 use crate::auth::{Gate, Tokens};
 use crate::db::Health;
@@ -176,7 +175,7 @@ pub fn app(
 > {
     let document = services.document.clone();
     let (app, _) = App::new().into_utoipa_app().configure(routes).split_for_parts();
-    app.app_data(Guarded::new(services.leaderboards, services.queues, services.tokens, services.audit))
+    app.app_data(access::guarded(services.leaderboards, services.queues, services.tokens, services.audit))
         .app_data(Data::new(services.live))
         .app_data(Data::new(services.gate))
         .app_data(Data::new(services.metering))

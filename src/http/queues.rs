@@ -158,7 +158,7 @@ pub async fn get_queue(
     Ok(json_response(StatusCode::OK, &QueueView::from(queues.get(&at.queue).await?)))
 }
 
-/// Lists queues by name.
+/// Lists queues by name: those that the token reaches.
 #[utoipa::path(
     tag = "queues",
     security(("token" = ["queues:read"])),
@@ -175,7 +175,8 @@ pub async fn list_queues(
     page: Query<ListParameters>,
 ) -> Result<HttpResponse, Problem> {
     let after: Option<QueueName> = name_cursor(page.0.cursor.as_deref())?;
-    let (summaries, next) = queues.list(after.as_ref().map(QueueName::as_str), page.0.limit).await?;
+    let (ranges, after) = (queues.caller().queues(), after.as_ref().map(QueueName::as_str));
+    let (summaries, next) = queues.list(&ranges, after, page.0.limit).await?;
     let view = QueuesView {
         queues: summaries.into_iter().map(QueueView::from).collect(),
         next_cursor: next.map(|name| next_name_cursor(name.as_str())),
@@ -276,6 +277,8 @@ pub struct WorkersView {
 }
 
 /// Lists the workers that asked for jobs by name in the last minute.
+///
+/// A token that is held to some queues is shown what workers do there, and no workers of others alone.
 #[utoipa::path(
     tag = "queues",
     security(("token" = ["queues:read"])),
@@ -286,7 +289,7 @@ pub async fn list_workers(
     queues: Allowed<QueuesRead, Queues>,
     _: Query<NoParameters>,
 ) -> Result<HttpResponse, Problem> {
-    let workers = queues.workers().await?;
+    let workers = queues.workers(&queues.caller().queues()).await?;
     let workers = workers.into_iter().map(|worker| WorkerView {
         worker: worker.worker,
         queues: worker.queues.into_iter().collect(),

@@ -12,6 +12,7 @@ use super::headers::{IdempotencyHeader, once};
 use super::json::{self, Body, Json, MAX_DEPTH};
 use super::problem::{Problem, ProblemBody, status};
 use super::query::{NoParameters, OfLeaderboard, Query};
+use crate::auth::Caller;
 use crate::error::{Error, Result};
 use crate::leaderboard::{Leaderboards, Standing, Submission, WantedRanks};
 use crate::types::{IdempotencyKey, Member, Metadata, Named, Score, present, read_object};
@@ -150,7 +151,8 @@ impl From<Standing> for StandingView {
 ///
 /// It enters every window in one atomic step, and is answered with where the member stands. The same `Idempotency-Key`
 /// with the same body counts once within 24 hours. A leaderboard that does not exist is created with the default settings,
-/// unless the service runs without auto-creation.
+/// unless the service runs without auto-creation. A player's token submits scores of its own member alone (403), and its idempotency
+/// keys are that player's own: the same key of another caller is another one.
 #[utoipa::path(
     tag = "scores",
     security(("token" = ["scores:write"])),
@@ -168,12 +170,13 @@ pub async fn submit_score(
     body: Json<SubmitScore>,
 ) -> std::result::Result<HttpResponse, Problem> {
     let mut submission = Submission::from(body.0);
+    leaderboards.caller().check_submission_of(&submission.member)?;
     if submission.key.is_some() {
         return Err(
             Error::invalid("/idempotency_key", "is for items of a batch: use the header Idempotency-Key").into()
         );
     }
-    submission.key = key.0;
+    submission.key = key.0.map(|key| leaderboards.caller().own_key(key));
     let standing = leaderboards.submit(&at.leaderboard, &submission).await?;
     let replayed = standing.replayed;
     Ok(once(&StandingView::from(standing), replayed))
@@ -242,7 +245,8 @@ pub struct BatchItemView {
 
 /// Submits up to 1,000 scores at once.
 ///
-/// Each item stands for itself: a bad one fails alone. The answer has one result an item, in their order.
+/// Each item stands for itself: a bad one fails alone. The answer has one result an item, in their order. With a player's token, items
+/// of other members have status 403, and count nothing.
 #[utoipa::path(
     tag = "scores",
     security(("token" = ["scores:write"])),
@@ -265,19 +269,29 @@ pub async fn submit_scores(
         return Err(Error::invalid("/scores", format!("must be at most {MAX_BATCH} items")).into());
     }
     leaderboards.charge_items("/scores", raw.len()).await?;
+    let (caller, mut members) = (leaderboards.caller(), Vec::with_capacity(raw.len()));
     let items: Vec<Result<Submission>> = raw
         .iter()
-        .map(|item| json::parse::<SubmitScore>(item.get().as_bytes(), MAX_DEPTH).map(Submission::from))
+        .map(|item| {
+            let read = json::parse::<SubmitScore>(item.get().as_bytes(), MAX_DEPTH).map(Submission::from);
+            members.push(read.as_ref().ok().map(|item| item.member.clone()));
+            own_submission(caller, read?)
+        })
         .collect();
-    let members: Vec<Option<Member>> =
-        items.iter().map(|item| item.as_ref().ok().map(|item| item.member.clone())).collect();
+    let key = key.0.map(|key| caller.own_key(key));
     let ranks = if parameters.0.ranks == Some(false) { WantedRanks::None } else { WantedRanks::New };
-    let results = leaderboards.submit_many(&at.leaderboard, items, ranks, key.0.as_ref()).await?;
+    let results = leaderboards.submit_many(&at.leaderboard, items, ranks, key.as_ref()).await?;
     let counted = || results.iter().flatten();
     let replayed = counted().next().is_some() && counted().all(|standing| standing.replayed);
     let results =
         results.iter().zip(members).enumerate().map(|(number, (result, member))| item_view(number, result, member));
     Ok(once(&BatchView { results: results.collect() }, replayed))
+}
+
+/// A submission that the caller may make, with the key that is its own.
+fn own_submission(caller: &Caller, submission: Submission) -> Result<Submission> {
+    caller.check_submission_of(&submission.member)?;
+    Ok(Submission { key: submission.key.map(|key| caller.own_key(key)), ..submission })
 }
 
 fn item_view(number: usize, result: &Result<Standing>, member: Option<Member>) -> BatchItemView {

@@ -13,12 +13,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::access::{Allowed, JobsWork};
+use super::access::{self, Allowed, JobsWork};
 use super::headers::{IDEMPOTENT_REPLAYED, IdempotencyHeader};
 use super::json::{Body, Json};
 use super::leases::{AckItem, AckList, AckResult, LeaseMs};
 use super::problem::Problem;
 use super::query::{NoParameters, OfQueue, Query};
+use crate::auth::Lasting;
 use crate::error::{Error, Result};
 use crate::queue::{Answered, Dequeue, Dequeued, Job, LeaseGuard, QueueOrder, Queues};
 use crate::types::{JobId, Named, QueueName, Within, WorkerName, present, read_choice, read_object};
@@ -151,8 +152,8 @@ pub struct DequeuedView {
 /// Leases jobs, at once or when there are some.
 ///
 /// Each is leased to this worker alone until its lease runs out, is extended, or is settled by an ack or nack. With `wait_ms` the
-/// answer waits for a job; without one in that time it is `"jobs": []`. A queue that does not exist has no jobs: workers may start
-/// before producers.
+/// answer waits for a job; without one in that time it is `"jobs": []`, and where the token ends meanwhile 401. A queue that does not
+/// exist has no jobs: workers may start before producers.
 #[utoipa::path(
     tag = "work",
     security(("token" = ["jobs:work"])),
@@ -185,14 +186,20 @@ pub async fn dequeue_jobs(
     let once_key = key.once(&request, &bytes);
     // Not to be kept through a wait.
     drop(bytes);
-    let dequeued = queues.dequeue(&asked, once_key.as_ref()).await?;
+    let lasting = lasting(&request, &asked)?;
+    // Dropped on its way it leaves nothing behind: leases go back, wake-ups to the next in line.
+    let dequeued = tokio::select! {
+        biased;
+        () = lasting.ended() => return Err(Error::Unauthenticated.into()),
+        dequeued = queues.dequeue(&asked, once_key.as_ref()) => dequeued?,
+    };
     let_the_connection_look(&asked).await;
     deliver(dequeued, unreadable)
 }
 
 /// Leases jobs of several queues.
 ///
-/// As for one queue. `limit` counts over all of them; the items of `ack` are looked for in each.
+/// As for one queue. `limit` counts over all of them; the items of `ack` are looked for in each. The token must reach all of them.
 #[utoipa::path(
     tag = "work",
     security(("token" = ["jobs:work"])),
@@ -211,6 +218,9 @@ pub async fn dequeue_several(
     body: Json<DequeueSeveralBody>,
 ) -> std::result::Result<HttpResponse, Problem> {
     let Json(body, bytes) = body;
+    for queue in &body.queues {
+        queues.caller().check_queue(queue)?;
+    }
     let order = body.queue_order()?;
     let AckList { acks, unreadable } = AckList::read(&body.ack, "/ack")?;
     queues.charge_items("/ack", acks.len()).await?;
@@ -226,9 +236,20 @@ pub async fn dequeue_several(
     let once_key = key.once(&request, &bytes);
     // Not to be kept through a wait.
     drop(bytes);
-    let dequeued = queues.dequeue(&asked, once_key.as_ref()).await?;
+    let lasting = lasting(&request, &asked)?;
+    // Dropped on its way it leaves nothing behind: leases go back, wake-ups to the next in line.
+    let dequeued = tokio::select! {
+        biased;
+        () = lasting.ended() => return Err(Error::Unauthenticated.into()),
+        dequeued = queues.dequeue(&asked, once_key.as_ref()) => dequeued?,
+    };
     let_the_connection_look(&asked).await;
     deliver(dequeued, unreadable)
+}
+
+/// What a wait lasts with; a call that does not wait needs nothing.
+fn lasting(request: &HttpRequest, asked: &Dequeue) -> Result<Lasting> {
+    if asked.wait.is_zero() { Ok(Lasting::default()) } else { access::lasting(request) }
 }
 
 /// Lets the connection be read once more after a wait: a write to a client that has just hung up succeeds all the same. Where the

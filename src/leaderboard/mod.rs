@@ -75,7 +75,7 @@ use self::merge::Merger;
 use self::store::{LeaderboardStore, Put, Versioned};
 use crate::db::{Db, Keyspace};
 use crate::error::{Error, Result};
-use crate::types::{Clock, LeaderboardName, Limit, Member};
+use crate::types::{Clock, LeaderboardName, Limit, Member, NameRange};
 
 /// Leaderboards whose settings are kept in the process.
 const CACHED_BOARDS: u64 = 10_000;
@@ -253,13 +253,18 @@ impl Leaderboards {
         Ok(Summary { board, entries })
     }
 
-    /// Leaderboards by name, after `after`; and the name to go on after, if there are more.
+    /// Leaderboards of these ranges by name, after `after`; and the name to go on after, if there are more.
     ///
     /// # Errors
     ///
     /// Those of the store.
-    pub async fn list(&self, after: Option<&str>, limit: Limit) -> Result<(Vec<Summary>, Option<LeaderboardName>)> {
-        let (names, more) = self.store.names(after, limit).await?;
+    pub async fn list(
+        &self,
+        ranges: &[NameRange],
+        after: Option<&str>,
+        limit: Limit,
+    ) -> Result<(Vec<Summary>, Option<LeaderboardName>)> {
+        let (names, more) = self.store.names_in(ranges, after, limit).await?;
         let reads = futures_util::future::join_all(names.iter().map(|name| self.get(name))).await;
         let mut summaries = Vec::with_capacity(names.len());
         for read in reads {

@@ -8,7 +8,7 @@ use super::reward::{self, OnClose, Reward};
 use super::segments;
 use crate::cron::CronFault;
 use crate::error::Fault;
-use crate::types::{Score, WindowName, present, read_choice, read_object};
+use crate::types::{QueueName, Score, WindowName, present, read_choice, read_object};
 
 const MAX_SUBSCORES: usize = 4;
 const MAX_SHARDS: u32 = 256;
@@ -264,6 +264,12 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// The queues that closed periods make jobs in.
+    pub fn queues(&self) -> impl Iterator<Item = &QueueName> {
+        let told = self.windows.iter().map(|window| &window.on_close).chain([&self.on_close]).flatten();
+        self.rewards.iter().map(|reward| &reward.queue).chain(told.map(|on_close| &on_close.queue))
+    }
+
     /// Every rule that the settings break.
     pub fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();

@@ -36,7 +36,7 @@ use super::submission::{Fingerprint, WindowStanding};
 pub(super) use crate::db::Versioned;
 use crate::db::{Db, Effect, Keyspace, Script, ScriptCall};
 use crate::error::{Error, Result};
-use crate::types::{Clock, IdempotencyKey, LeaderboardName, Limit, Member, WindowName};
+use crate::types::{Clock, IdempotencyKey, LeaderboardName, Limit, Member, NameRange, WindowName};
 
 const RECORD_LIFETIME_MS: u64 = 24 * 3600 * 1000;
 
@@ -239,18 +239,32 @@ impl LeaderboardStore {
 
     /// Names in byte order after `after`, and whether there are more.
     pub(super) async fn names(&self, after: Option<&str>, limit: Limit) -> Result<(Vec<LeaderboardName>, bool)> {
-        let from = after.map_or("-".to_owned(), |name| format!("({name}"));
-        let mut command = redis::cmd("ZRANGEBYLEX");
-        command.arg(self.index_key()).arg(from).arg("+").arg("LIMIT").arg(0).arg(limit.get() + 1);
-        let mut reply = Reply::of(self.db.run(&command, "list_names", Effect::Read).await?)?;
-        let mut names = Vec::new();
-        while !reply.is_empty() {
-            let name = LeaderboardName::try_from(reply.text()?);
-            names.push(name.map_err(|_| Error::Internal("the list of leaderboards has a strange name".to_owned()))?);
+        self.names_in(&NameRange::all(), after, limit).await
+    }
+
+    /// The same of names in these ranges, which are sorted; others are not read.
+    pub(super) async fn names_in(
+        &self,
+        ranges: &[NameRange],
+        after: Option<&str>,
+        limit: Limit,
+    ) -> Result<(Vec<LeaderboardName>, bool)> {
+        let (mut names, most) = (Vec::new(), limit.get() as usize);
+        for (from, to) in ranges.iter().filter_map(|range| range.lexical_after(after)) {
+            let mut command = redis::cmd("ZRANGEBYLEX");
+            command.arg(self.index_key()).arg(from).arg(to).arg("LIMIT").arg(0).arg(most + 1 - names.len());
+            let mut reply = Reply::of(self.db.run(&command, "list_names", Effect::Read).await?)?;
+            while !reply.is_empty() {
+                let name = LeaderboardName::try_from(reply.text()?);
+                let strange = |_| Error::Internal("the list of leaderboards has a strange name".to_owned());
+                names.push(name.map_err(strange)?);
+            }
+            if names.len() > most {
+                names.truncate(most);
+                return Ok((names, true));
+            }
         }
-        let more = names.len() > limit.get() as usize;
-        names.truncate(limit.get() as usize);
-        Ok((names, more))
+        Ok((names, false))
     }
 
     /// The leaderboard, if it is there.

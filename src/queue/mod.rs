@@ -47,7 +47,7 @@ use crate::db::{Db, Keyspace, Version};
 use crate::error::{Error, Result};
 use crate::events::Waiters;
 use crate::metrics::Metrics;
-use crate::types::{Clock, Limit, QueueName, Timestamp, WorkerName};
+use crate::types::{Clock, Limit, NameRange, QueueName, Timestamp, WorkerName};
 
 /// Queues whose settings are kept in the process.
 const CACHED_QUEUES: u64 = 10_000;
@@ -170,13 +170,18 @@ impl Queues {
         Ok(QueueSummary { queue, figures })
     }
 
-    /// Queues by name, after `after`; and the name to go on after, if there are more.
+    /// Queues of these ranges by name, after `after`; and the name to go on after, if there are more.
     ///
     /// # Errors
     ///
     /// Those of the store.
-    pub async fn list(&self, after: Option<&str>, limit: Limit) -> Result<(Vec<QueueSummary>, Option<QueueName>)> {
-        let (names, more) = self.store.names(after, limit).await?;
+    pub async fn list(
+        &self,
+        ranges: &[NameRange],
+        after: Option<&str>,
+        limit: Limit,
+    ) -> Result<(Vec<QueueSummary>, Option<QueueName>)> {
+        let (names, more) = self.store.names_in(ranges, after, limit).await?;
         let reads = futures_util::future::join_all(names.iter().map(|name| self.get(name))).await;
         let mut summaries = Vec::with_capacity(names.len());
         for read in reads {

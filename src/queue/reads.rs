@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::job::{Job, State};
 use super::{Queues, finished_topic, record};
 use crate::error::{Error, Result};
-use crate::types::{JobId, Limit, QueueName, Timestamp, WorkerName};
+use crate::types::{JobId, Limit, NameRange, QueueName, Timestamp, WorkerName};
 
 /// Leases that one look at the workers of a queue reads: under a millisecond.
 const LEASES_A_LOOK: u64 = 200;
@@ -173,16 +173,16 @@ impl Queues {
         Ok((found.into_iter().map(|(_, job)| job).collect(), next))
     }
 
-    /// Workers seen in the last minute, by name.
+    /// Workers of queues of these ranges that were seen in the last minute, by name, with what they do there.
     ///
     /// # Errors
     ///
     /// Those of the store.
-    pub async fn workers(&self) -> Result<Vec<Worker>> {
+    pub async fn workers(&self, ranges: &[NameRange]) -> Result<Vec<Worker>> {
         let mut workers = Seen::new();
         let mut after: Option<QueueName> = None;
         loop {
-            let (names, more) = self.store.names(after.as_ref().map(QueueName::as_str), Limit::MOST).await?;
+            let (names, more) = self.store.names_in(ranges, after.as_ref().map(QueueName::as_str), Limit::MOST).await?;
             for name in &names {
                 self.workers_of(name, &mut workers).await?;
             }
@@ -192,7 +192,9 @@ impl Queues {
             }
         }
         for (queue, worker, seen) in self.store.early_workers().await? {
-            note(&mut workers, worker, &QueueName::try_from(queue).map_err(Error::Internal)?, seen)?;
+            if ranges.iter().any(|range| range.holds(&queue)) {
+                note(&mut workers, worker, &QueueName::try_from(queue).map_err(Error::Internal)?, seen)?;
+            }
         }
         Ok(workers.into_values().collect())
     }

@@ -21,7 +21,7 @@ use super::settings::Settings;
 pub(super) use crate::db::Versioned;
 use crate::db::{Db, Effect, Keyspace, Reply, Script, ScriptCall, Version};
 use crate::error::{Error, Result};
-use crate::types::{Clock, Limit, QueueName};
+use crate::types::{Clock, Limit, NameRange, QueueName};
 
 macro_rules! parts {
     ($($static:ident $file:literal),* $(,)?) => { $(const $static: &str = include_str!(concat!("lua/", $file));)* };
@@ -160,17 +160,30 @@ impl QueueStore {
 
     /// Names in their order after `after`, and whether there are more.
     pub(super) async fn names(&self, after: Option<&str>, limit: Limit) -> Result<(Vec<QueueName>, bool)> {
-        let from = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
-        let mut command = redis::cmd("ZRANGEBYLEX");
-        command.arg(self.index_key()).arg(from).arg("+").arg("LIMIT").arg(0).arg(limit.get() + 1);
-        let mut reply = Reply::of(self.db.run(&command, "queue_names", Effect::Read).await?)?;
-        let mut names = Vec::new();
-        while !reply.is_empty() {
-            names.push(QueueName::try_from(reply.text()?).map_err(Error::Internal)?);
+        self.names_in(&NameRange::all(), after, limit).await
+    }
+
+    /// The same of names in these ranges, which are sorted; others are not read.
+    pub(super) async fn names_in(
+        &self,
+        ranges: &[NameRange],
+        after: Option<&str>,
+        limit: Limit,
+    ) -> Result<(Vec<QueueName>, bool)> {
+        let (mut names, most) = (Vec::new(), limit.get() as usize);
+        for (from, to) in ranges.iter().filter_map(|range| range.lexical_after(after)) {
+            let mut command = redis::cmd("ZRANGEBYLEX");
+            command.arg(self.index_key()).arg(from).arg(to).arg("LIMIT").arg(0).arg(most + 1 - names.len());
+            let mut reply = Reply::of(self.db.run(&command, "queue_names", Effect::Read).await?)?;
+            while !reply.is_empty() {
+                names.push(QueueName::try_from(reply.text()?).map_err(Error::Internal)?);
+            }
+            if names.len() > most {
+                names.truncate(most);
+                return Ok((names, true));
+            }
         }
-        let more = names.len() > limit.get() as usize;
-        names.truncate(limit.get() as usize);
-        Ok((names, more))
+        Ok((names, false))
     }
 
     /// The queue as it stands, with its figures.

@@ -5,6 +5,7 @@ mod clock;
 mod json;
 mod limit;
 mod name;
+mod name_range;
 mod rate;
 mod reading;
 mod score;
@@ -17,6 +18,7 @@ pub use name::{
     IdempotencyKey, JobId, JobKey, LeaderboardName, LeaseToken, MEMBER_PATTERN, Member, NAME_PATTERN, QueueName,
     Reason, ScheduleName, TokenId, TokenName, UniqueKey, WindowName, WorkerName,
 };
+pub use name_range::NameRange;
 pub use rate::{RateLimit, parse_span_ms};
 pub(crate) use reading::{present, read_choice, read_object};
 pub use score::Score;

@@ -161,6 +161,13 @@ checked_text! {
     IdempotencyKey, check_key
 }
 
+impl IdempotencyKey {
+    /// The key as one of a member's own. It is none that a client could give, since it has a space.
+    pub fn of_member(&self, member: &Member) -> Self {
+        Self(format!("{member} {self}"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::panic, reason = "a test fails by a panic")]
 
+mod access;
 mod adjust;
 mod audit_log;
 mod bans;

@@ -77,6 +77,8 @@ enum End {
     Deleted,
     /// The service stops.
     Stopping,
+    /// The subscriber's token was revoked or has ended.
+    Unauthenticated,
 }
 
 /// The live rankings of a process. Clones are the same, on any thread.

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::frame::{Frame, event};
 use super::{End, Live, State, Subscription, Watched};
+use crate::auth::Lasting;
 use crate::error::{Error, Result};
 use crate::leaderboard::Leaderboards;
 use crate::metrics::{Metrics, OpenStream};
@@ -22,20 +23,26 @@ const HEARTBEAT: Bytes = Bytes::from_static(b": still here\n\n");
 ///
 /// # Errors
 ///
-/// Those of the first look; `TooManyStreams`.
+/// Those of the first look; `TooManyStreams`; `Unauthenticated` where the token has just ended.
 pub async fn events(
     live: &Live,
     leaderboards: &Leaderboards,
     watched: Watched,
     last_event_id: Option<&str>,
+    lasting: Lasting,
 ) -> Result<impl Stream<Item = std::result::Result<Bytes, Infallible>> + 'static> {
     let mut subscription = live.join(leaderboards, watched)?;
     let (metrics, heartbeat) = (live.0.metrics.clone(), live.0.heartbeat);
-    let frame = match subscription.first().await {
+    let first = tokio::select! {
+        biased;
+        () = lasting.ended() => return Err(Error::Unauthenticated),
+        first = subscription.first() => first,
+    };
+    let frame = match first {
         State::Shown(frame) => frame,
         State::Ended(End::Failed(error)) => return Err(error),
         State::Ended(End::Deleted) => return Err(Error::NoLeaderboard(subscription.leaderboard.clone())),
-        State::Unknown | State::Ended(End::Stopping) => {
+        State::Unknown | State::Ended(End::Stopping | End::Unauthenticated) => {
             return Err(Error::StoreUnavailable("the service is stopping".to_owned()));
         }
     };
@@ -45,7 +52,7 @@ pub async fn events(
         first.extend_from_slice(&frame.snapshot);
     }
     let open = metrics.stream_opened();
-    let reader = Reader { subscription, shown: frame, heartbeat, metrics, _open: open };
+    let reader = Reader { subscription, lasting, shown: frame, heartbeat, metrics, _open: open };
     let rest = stream::unfold(Some(reader), |reader: Option<Reader>| async move {
         let mut reader = reader?;
         let (piece, is_last) = reader.next_piece().await;
@@ -56,6 +63,7 @@ pub async fn events(
 
 struct Reader {
     subscription: Subscription,
+    lasting: Lasting,
     shown: Arc<Frame>,
     heartbeat: std::time::Duration,
     metrics: Metrics,
@@ -66,7 +74,12 @@ impl Reader {
     /// The next piece of the stream, and whether it is the last.
     async fn next_piece(&mut self) -> (Bytes, bool) {
         loop {
-            match timeout(self.heartbeat, self.subscription.change()).await {
+            let changed = tokio::select! {
+                biased;
+                () = self.lasting.ended() => Ok(State::Ended(End::Unauthenticated)),
+                changed = timeout(self.heartbeat, self.subscription.change()) => changed,
+            };
+            match changed {
                 Err(_) => return (HEARTBEAT, false),
                 Ok(State::Shown(frame)) => {
                     // It may have become what it was before in between.
@@ -94,6 +107,7 @@ impl Reader {
         let reason = match end {
             End::Deleted => "deleted",
             End::Stopping | End::Failed(_) => "stopping",
+            End::Unauthenticated => "unauthenticated",
         };
         event("end", None, &format!("{{\"reason\":\"{reason}\"}}")).into()
     }

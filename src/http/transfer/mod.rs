@@ -15,11 +15,12 @@ use tracing::warn;
 use utoipa::{IntoParams, ToSchema};
 
 use self::rows::{ExportedRow, Format, Line};
-use super::access::{Allowed, LeaderboardsAdmin, LeaderboardsRead};
+use super::access::{self, Allowed, LeaderboardsAdmin, LeaderboardsRead};
 use super::headers::{IDEMPOTENCY_KEY, IdempotencyHeader};
 use super::json::json_response;
 use super::problem::{Problem, ProblemBody};
 use super::query::{OfLeaderboard, Query};
+use crate::auth::Lasting;
 use crate::error::{Error, Result};
 use crate::leaderboard::{Export, IMPORT_BATCH, Import, ImportRow, Leaderboards, Page, View};
 use crate::types::WindowName;
@@ -74,6 +75,7 @@ pub struct ExportParameters {
 #[get("/v1/leaderboards/{leaderboard}/export")]
 pub async fn export_leaderboard(
     leaderboards: Allowed<LeaderboardsRead, Leaderboards>,
+    request: HttpRequest,
     at: OfLeaderboard,
     parameters: Query<ExportParameters>,
 ) -> std::result::Result<HttpResponse, Problem> {
@@ -87,7 +89,8 @@ pub async fn export_leaderboard(
         }
         write_page(page, format, &mut first)?;
     }
-    let rest = stream::unfold(Some(export), move |export| next_piece(export, format));
+    let lasting = access::lasting(&request)?;
+    let rest = stream::unfold(Some((export, lasting)), move |rest| next_piece(rest, format));
     let body = stream::iter([Ok(Bytes::from(first))]).chain(rest);
     let file = format!("attachment; filename=\"{}.{}\"", at.leaderboard, format.name());
     let mut response = HttpResponse::Ok();
@@ -95,11 +98,15 @@ pub async fn export_leaderboard(
     Ok(response.streaming(body))
 }
 
+/// What is left of an export, which lasts as long as the token.
+type Rest = (Export, Lasting);
+
 /// The next part of the body. After an error there is none, which ends the connection.
-async fn next_piece(export: Option<Export>, format: Format) -> Option<(Result<Bytes>, Option<Export>)> {
-    let mut export = export?;
+async fn next_piece(rest: Option<Rest>, format: Format) -> Option<(Result<Bytes>, Option<Rest>)> {
+    let (mut export, lasting) = rest?;
     let piece = match export.next_page().await {
         Ok(None) => return None,
+        Ok(Some(_)) if lasting.is_over() => Err(Error::Unauthenticated),
         Ok(Some(page)) => {
             let mut piece = Vec::new();
             write_page(page, format, &mut piece).map(|()| Bytes::from(piece))
@@ -107,7 +114,7 @@ async fn next_piece(export: Option<Export>, format: Format) -> Option<(Result<By
         Err(error) => Err(error),
     };
     match piece {
-        Ok(piece) => Some((Ok(piece), Some(export))),
+        Ok(piece) => Some((Ok(piece), Some((export, lasting)))),
         Err(error) => {
             warn!("an export was cut off: {error}");
             Some((Err(error), None))
@@ -206,7 +213,9 @@ pub async fn import_leaderboard(
     }
     check_media_type(&request, format)?;
     let import = leaderboards.import(&at.leaderboard, window).await?;
-    let mut receiver = Receiver { import, waiting: Vec::with_capacity(IMPORT_BATCH), done: ImportView::default() };
+    let lasting = access::lasting(&request)?;
+    let mut receiver =
+        Receiver { import, lasting, waiting: Vec::with_capacity(IMPORT_BATCH), done: ImportView::default() };
     match receiver.receive(body, format).await {
         Ok(()) => Ok(json_response(StatusCode::OK, &receiver.done)),
         Err(cause) if receiver.done.imported == 0 => Err(cause.into()),
@@ -229,6 +238,7 @@ fn check_media_type(request: &HttpRequest, format: Format) -> Result<()> {
 /// Takes in the rows of a body, and sets a batch of them at a time.
 struct Receiver {
     import: Import,
+    lasting: Lasting,
     waiting: Vec<Line>,
     done: ImportView,
 }
@@ -267,6 +277,9 @@ impl Receiver {
 
     /// Sets the rows that wait.
     async fn set(&mut self) -> Result<()> {
+        if self.lasting.is_over() {
+            return Err(Error::Unauthenticated);
+        }
         let rows: Vec<ImportRow> = self.waiting.iter().filter_map(|line| line.row.as_ref().ok()).cloned().collect();
         let mut results = if rows.is_empty() { Vec::new() } else { self.import.set(&rows).await? }.into_iter();
         for line in self.waiting.drain(..) {

@@ -24,10 +24,23 @@ pub struct Event {
 
 impl Events {
     pub async fn open(address: SocketAddr, target: &str, last_event_id: Option<&str>) -> Self {
+        Self::open_with(address, target, last_event_id, None).await
+    }
+
+    /// Opens it with a token.
+    pub async fn open_with(
+        address: SocketAddr,
+        target: &str,
+        last_event_id: Option<&str>,
+        token: Option<&str>,
+    ) -> Self {
         let client = client_builder().pool_max_idle_per_host(0).build().expect("a client");
         let mut request = client.get(format!("http://{address}{target}"));
         if let Some(id) = last_event_id {
             request = request.header("last-event-id", id);
+        }
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
         }
         let response = request.send().await.expect("the service answers");
         assert_eq!(response.status(), 200, "{target}");
