@@ -1,5 +1,7 @@
 //! What is open with a token ends with it.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all};
@@ -10,6 +12,9 @@ use crate::support::{Answer, Events, OwnRedis, TestApp, eventually};
 
 /// Within which what is open ends.
 const PROMISED: Duration = Duration::from_secs(2);
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Two services on one Redis.
 async fn two() -> (OwnRedis, TestApp, TestApp) {
@@ -165,4 +170,74 @@ async fn a_token_that_is_revoked_while_a_wait_begins_ends_it() {
         revoked.is(204);
         assert!(answers.iter().all(|answer| answer.status == 401));
     }
+}
+
+/// Sends a request without its end, and gives the connection.
+fn send(app: &TestApp, head: &str, token: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(app.address()).expect("the service listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    let head = format!("{head}\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n");
+    stream.write_all(head.as_bytes()).expect("sent");
+    stream
+}
+
+/// Reads all that is left.
+async fn rest(mut stream: TcpStream) -> String {
+    let read = move || {
+        let mut answer = Vec::new();
+        // A connection that is cut off may be reset.
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    tokio::task::spawn_blocking(read).await.expect("no panic")
+}
+
+#[tokio::test]
+async fn an_import_ends_with_the_token_and_keeps_what_it_has_set() {
+    let app = TestApp::guarded().await;
+    app.submit("race", "first", 1).await;
+    let (id, token) = app.id_and_token(json!({"scopes": ["leaderboards:admin", "leaderboards:read"]})).await;
+    let chunk = |name: &str| {
+        let rows: String = (0..150).map(|n| format!("{{\"member\":\"{name}{n}\",\"score\":{n}}}\n")).collect();
+        format!("{:x}\r\n{rows}\r\n", rows.len())
+    };
+    let head = "POST /v1/leaderboards/race/import?format=ndjson HTTP/1.1\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked";
+    let mut import = send(&app, head, &token);
+    import.write_all(chunk("a").as_bytes()).expect("sent");
+    let count = async || app.rankings("race", "limit=1").await["total"].as_u64();
+    eventually("a hundred rows are set", async || (count().await == Some(101)).then_some(())).await;
+    let events = app.events_with(&token).await;
+    app.delete(format!("/v1/tokens/{id}")).await.is(204);
+    ends(events).await;
+    import.write_all(format!("{}0\r\n\r\n", chunk("b")).as_bytes()).expect("sent");
+    let answer = rest(import).await;
+    assert!(answer.starts_with("HTTP/1.1 401") && answer.contains("/problems/unauthenticated"), "{answer}");
+    assert_eq!(count().await, Some(101));
+    // What was done of it is in the log.
+    assert_eq!(app.get("/v1/audit?operation=import_leaderboard").await["entries"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn an_export_is_cut_off_with_the_token() {
+    let app = TestApp::guarded().await;
+    let metadata = "x".repeat(2000);
+    for batch in 0..8 {
+        let row = |n: u32| json!({"member": format!("m{batch}.{n}"), "score": n, "metadata": metadata});
+        app.post(
+            "/v1/leaderboards/race/scores/batch?ranks=false",
+            json!({"scores": (0..1000).map(row).collect::<Vec<Value>>()}),
+        )
+        .await
+        .is(200);
+    }
+    let (id, token) = app.id_and_token(json!({})).await;
+    // Nobody reads: it stands when the buffers are full.
+    let export = send(&app, "GET /v1/leaderboards/race/export HTTP/1.1", &token);
+    let events = app.events_with(&token).await;
+    app.delete(format!("/v1/tokens/{id}")).await.is(204);
+    ends(events).await;
+    let answer = rest(export).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && !answer.ends_with("0\r\n\r\n"), "it looks whole");
+    let rows = answer.matches("\"rank\"").count();
+    assert!(rows < 8000, "{rows} rows");
 }
