@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
+use ranq::auth::Scope;
 use ranq::error::ErrorCode;
 use ranq::metrics::{Metrics, Removal};
 use ranq::queue::{QueueSettings, State};
@@ -614,4 +615,87 @@ fn every_state_of_a_job_is_documented() {
         let explained = document.contains(&format!("| `{state}` |"));
         assert!(drawn && explained, "docs/job-states.md does not draw and explain `{state}`");
     }
+}
+
+/// An operation: method, path, scope.
+type Operation = (String, String, String);
+
+/// The operations under `/v1` of the checked-in document.
+fn documented_operations() -> BTreeSet<Operation> {
+    let document: serde_json::Value = serde_json::from_str(&read("openapi/openapi.json")).expect("JSON");
+    let mut found = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().expect("paths").iter().filter(|(path, _)| path.starts_with("/v1"))
+    {
+        for (method, operation) in item.as_object().expect("operations") {
+            let scopes = operation["security"][0]["token"].as_array().map_or(0, Vec::len);
+            assert_eq!(scopes, 1, "{method} {path} needs not one scope");
+            let scope = operation["security"][0]["token"][0].as_str().expect("a name").to_owned();
+            found.insert((method.to_uppercase(), path.clone(), scope));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_handler_comes_by_its_service_through_the_scope_that_its_document_names() {
+    let mut found = BTreeSet::new();
+    for (file, text) in files("src/http", ".rs") {
+        for method in ["get", "put", "post", "delete"] {
+            for rest in after(&text, &format!("#[{method}(\"/v1")) {
+                let path = format!("/v1{}", rest.split('"').next().expect("its end"));
+                let handler = rest.split("async fn ").nth(1).expect("a handler");
+                let (name, arguments) = handler.split_once('(').expect("arguments");
+                let (_, first) = arguments.split_once(':').expect("a first argument");
+                let first: String = first.split_whitespace().collect();
+                let needs = first.strip_prefix("Allowed<").unwrap_or_else(|| panic!("{file}: {name} is open to all"));
+                // What else it needs stands around the scope: `OnAllLeaderboards<LeaderboardsAdmin>`.
+                let needs = needs.split([',', '>']).next().expect("a scope").rsplit('<').next().expect("its name");
+                let scope = Scope::ALL.into_iter().find(|scope| format!("{scope:?}") == needs);
+                let scope = scope.unwrap_or_else(|| panic!("{file}: {name} needs {needs}, which is no scope"));
+                found.insert((method.to_uppercase(), path, scope.name().to_owned()));
+            }
+        }
+    }
+    assert_eq!(found, documented_operations());
+}
+
+#[test]
+fn services_are_made_outside_of_http_and_held_by_the_guard_alone() {
+    for (file, text) in files("src/http", ".rs") {
+        let text = code(&text, "//");
+        for service in ["Leaderboards", "Queues", "Tokens", "AuditLog"] {
+            for maker in
+                [format!("{service}::new("), format!("Data::<{service}>"), format!("app_data::<Data<{service}>>")]
+            {
+                assert!(!text.contains(&maker), "{file} has {maker}");
+            }
+            let held = text.contains(&format!("Data<{service}>"));
+            let keeps = ["src/http/access.rs", "src/http/noting.rs"];
+            assert!(!held || keeps.contains(&file.as_str()), "{file} holds {service} without a scope");
+        }
+    }
+}
+
+#[test]
+fn who_may_do_what_is_documented() {
+    let document = read("docs/access.md");
+    let rows = document.lines().filter(|line| line.starts_with("| `"));
+    let mut found = BTreeSet::new();
+    for row in rows {
+        let columns: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [operation, scope, patterns, player] = columns[..] else { panic!("{row} has not four columns") };
+        let (method, path) = operation.trim_matches('`').split_once(' ').expect("a method and a path");
+        let scope = scope.trim_matches('`');
+        let (leaderboard, queue) = (path.contains("{leaderboard}"), path.contains("{queue}"));
+        assert!(!leaderboard || patterns.starts_with("the leaderboard"), "{row}: the path names a leaderboard");
+        assert!(!queue || patterns.starts_with("the queue"), "{row}: the path names a queue");
+        let expected = match scope {
+            "leaderboards:read" => "reads",
+            "scores:write" => "its own member",
+            _ => "no",
+        };
+        assert_eq!(player, expected, "{row}");
+        found.insert((method.to_owned(), path.to_owned(), scope.to_owned()));
+    }
+    assert_eq!(found, documented_operations());
 }

@@ -1,5 +1,7 @@
 //! What is open with a token ends with it.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all};
@@ -10,6 +12,9 @@ use crate::support::{Answer, Events, OwnRedis, TestApp, eventually};
 
 /// Within which what is open ends.
 const PROMISED: Duration = Duration::from_secs(2);
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Two services on one Redis.
 async fn two() -> (OwnRedis, TestApp, TestApp) {
@@ -36,7 +41,7 @@ impl TestApp {
     async fn until_waiting(&self, waiters: u64) {
         let waiting = async || {
             let metrics = self.get("/metrics").await;
-            // This request is one of them.
+            // This request is one of them, and a stream that has begun is none.
             let line = format!("ranq_http_requests_in_flight {}\n", waiters + 1);
             metrics.text().contains(&line).then_some(())
         };
@@ -82,14 +87,14 @@ async fn what_is_open_ends_with_the_token_on_every_instance() {
     let revoke = async {
         let (mut stream, goes_on) = (other.events_with(&kept).await, other.wait_for_a_job("mail", &kept));
         let told = async {
-            one.until_waiting(6).await;
-            other.until_waiting(8).await;
+            one.until_waiting(4).await;
+            other.until_waiting(5).await;
             one.delete(format!("/v1/tokens/{id}")).await.is(204);
             let revoked = Instant::now();
             // Who waits with another token is not disturbed, and gets what comes.
             eventually("the waits have ended", async || {
                 let metrics = other.get("/metrics").await;
-                metrics.text().contains("ranq_http_requests_in_flight 3\n").then_some(())
+                metrics.text().contains("ranq_http_requests_in_flight 2\n").then_some(())
             })
             .await;
             one.enqueue("mail", "for the other").await;
@@ -117,7 +122,7 @@ async fn what_is_open_ends_when_the_token_does() {
     let events = app.events_with(&token).await;
     let waits = app.wait_for_a_job("mail", &token);
     let end = async {
-        app.until_waiting(2).await;
+        app.until_waiting(1).await;
         app.advance(Duration::from_millis(59_999));
         app.request("GET", "/v1/queues").token(&token).send().await.is(200);
         app.advance(Duration::from_millis(1));
@@ -165,4 +170,74 @@ async fn a_token_that_is_revoked_while_a_wait_begins_ends_it() {
         revoked.is(204);
         assert!(answers.iter().all(|answer| answer.status == 401));
     }
+}
+
+/// Sends a request without its end, and gives the connection.
+fn send(app: &TestApp, head: &str, token: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(app.address()).expect("the service listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    let head = format!("{head}\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n");
+    stream.write_all(head.as_bytes()).expect("sent");
+    stream
+}
+
+/// Reads all that is left.
+async fn rest(mut stream: TcpStream) -> String {
+    let read = move || {
+        let mut answer = Vec::new();
+        // A connection that is cut off may be reset.
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    tokio::task::spawn_blocking(read).await.expect("no panic")
+}
+
+#[tokio::test]
+async fn an_import_ends_with_the_token_and_keeps_what_it_has_set() {
+    let app = TestApp::guarded().await;
+    app.submit("race", "first", 1).await;
+    let (id, token) = app.id_and_token(json!({"scopes": ["leaderboards:admin", "leaderboards:read"]})).await;
+    let chunk = |name: &str| {
+        let rows: String = (0..150).map(|n| format!("{{\"member\":\"{name}{n}\",\"score\":{n}}}\n")).collect();
+        format!("{:x}\r\n{rows}\r\n", rows.len())
+    };
+    let head = "POST /v1/leaderboards/race/import?format=ndjson HTTP/1.1\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked";
+    let mut import = send(&app, head, &token);
+    import.write_all(chunk("a").as_bytes()).expect("sent");
+    let count = async || app.rankings("race", "limit=1").await["total"].as_u64();
+    eventually("a hundred rows are set", async || (count().await == Some(101)).then_some(())).await;
+    let events = app.events_with(&token).await;
+    app.delete(format!("/v1/tokens/{id}")).await.is(204);
+    ends(events).await;
+    import.write_all(format!("{}0\r\n\r\n", chunk("b")).as_bytes()).expect("sent");
+    let answer = rest(import).await;
+    assert!(answer.starts_with("HTTP/1.1 401") && answer.contains("/problems/unauthenticated"), "{answer}");
+    assert_eq!(count().await, Some(101));
+    // What was done of it is in the log.
+    assert_eq!(app.get("/v1/audit?operation=import_leaderboard").await["entries"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn an_export_is_cut_off_with_the_token() {
+    let app = TestApp::guarded().await;
+    let metadata = "x".repeat(2000);
+    for batch in 0..8 {
+        let row = |n: u32| json!({"member": format!("m{batch}.{n}"), "score": n, "metadata": metadata});
+        app.post(
+            "/v1/leaderboards/race/scores/batch?ranks=false",
+            json!({"scores": (0..1000).map(row).collect::<Vec<Value>>()}),
+        )
+        .await
+        .is(200);
+    }
+    let (id, token) = app.id_and_token(json!({})).await;
+    // Nobody reads: it stands when the buffers are full.
+    let export = send(&app, "GET /v1/leaderboards/race/export HTTP/1.1", &token);
+    let events = app.events_with(&token).await;
+    app.delete(format!("/v1/tokens/{id}")).await.is(204);
+    ends(events).await;
+    let answer = rest(export).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && !answer.ends_with("0\r\n\r\n"), "it looks whole");
+    let rows = answer.matches("\"rank\"").count();
+    assert!(rows < 8000, "{rows} rows");
 }
