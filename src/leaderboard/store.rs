@@ -34,7 +34,7 @@ use super::settings::{Settings, Ties, Window};
 use super::starts::Starts;
 use super::submission::{Fingerprint, WindowStanding};
 pub(super) use crate::db::Versioned;
-use crate::db::{Db, Effect, Keyspace, Script, ScriptCall};
+use crate::db::{Db, Effect, Keyspace, Script, ScriptCall, names_in};
 use crate::error::{Error, Result};
 use crate::types::{Clock, IdempotencyKey, LeaderboardName, Limit, Member, NameRange, WindowName};
 
@@ -249,22 +249,7 @@ impl LeaderboardStore {
         after: Option<&str>,
         limit: Limit,
     ) -> Result<(Vec<LeaderboardName>, bool)> {
-        let (mut names, most) = (Vec::new(), limit.get() as usize);
-        for (from, to) in ranges.iter().filter_map(|range| range.lexical_after(after)) {
-            let mut command = redis::cmd("ZRANGEBYLEX");
-            command.arg(self.index_key()).arg(from).arg(to).arg("LIMIT").arg(0).arg(most + 1 - names.len());
-            let mut reply = Reply::of(self.db.run(&command, "list_names", Effect::Read).await?)?;
-            while !reply.is_empty() {
-                let name = LeaderboardName::try_from(reply.text()?);
-                let strange = |_| Error::Internal("the list of leaderboards has a strange name".to_owned());
-                names.push(name.map_err(strange)?);
-            }
-            if names.len() > most {
-                names.truncate(most);
-                return Ok((names, true));
-            }
-        }
-        Ok((names, false))
+        names_in((&self.db, self.index_key(), "list_names"), ranges, after, limit).await
     }
 
     /// The leaderboard, if it is there.

@@ -19,7 +19,7 @@ use super::line::{Keys, Queue};
 use super::record;
 use super::settings::Settings;
 pub(super) use crate::db::Versioned;
-use crate::db::{Db, Effect, Keyspace, Reply, Script, ScriptCall, Version};
+use crate::db::{Db, Effect, Keyspace, Reply, Script, ScriptCall, Version, names_in};
 use crate::error::{Error, Result};
 use crate::types::{Clock, Limit, NameRange, QueueName};
 
@@ -170,20 +170,7 @@ impl QueueStore {
         after: Option<&str>,
         limit: Limit,
     ) -> Result<(Vec<QueueName>, bool)> {
-        let (mut names, most) = (Vec::new(), limit.get() as usize);
-        for (from, to) in ranges.iter().filter_map(|range| range.lexical_after(after)) {
-            let mut command = redis::cmd("ZRANGEBYLEX");
-            command.arg(self.index_key()).arg(from).arg(to).arg("LIMIT").arg(0).arg(most + 1 - names.len());
-            let mut reply = Reply::of(self.db.run(&command, "queue_names", Effect::Read).await?)?;
-            while !reply.is_empty() {
-                names.push(QueueName::try_from(reply.text()?).map_err(Error::Internal)?);
-            }
-            if names.len() > most {
-                names.truncate(most);
-                return Ok((names, true));
-            }
-        }
-        Ok((names, false))
+        names_in((&self.db, self.index_key(), "queue_names"), ranges, after, limit).await
     }
 
     /// The queue as it stands, with its figures.

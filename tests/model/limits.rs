@@ -34,7 +34,7 @@ impl Model {
         let over = buckets.iter().filter_map(|(number, rate)| {
             let (late, limit, per_us) = late(arrival_of(self, *number), rate);
             let over = late + i128::from(cost) * per_us - per_us * limit;
-            (over > 0).then(|| over.div_ceil(limit))
+            (over > 0).then(|| rounded_up(over, limit))
         });
         let wait_us = over.max();
         if wait_us.is_none() {
@@ -47,20 +47,14 @@ impl Model {
         let left = buckets.iter().map(|(number, rate)| {
             let (late, limit, per_us) = late(arrival_of(self, *number), rate);
             let room = (per_us * limit - late) / per_us;
-            (room as u64, late.div_ceil(limit).div_ceil(1000) as u64)
+            (room as u64, rounded_up(rounded_up(late, limit), 1000) as u64)
         });
-        (left.collect(), wait_us.map(|wait| (wait.div_ceil(1000) as u64).max(1)))
+        (left.collect(), wait_us.map(|wait| (rounded_up(wait, 1000) as u64).max(1)))
     }
 }
 
-trait DivCeil {
-    fn div_ceil(self, by: i128) -> i128;
-}
-
-impl DivCeil for i128 {
-    fn div_ceil(self, by: i128) -> i128 {
-        (self + by - 1).div_euclid(by)
-    }
+fn rounded_up(number: i128, by: i128) -> i128 {
+    (number + by - 1).div_euclid(by)
 }
 
 #[derive(Debug, Clone)]
