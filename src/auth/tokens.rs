@@ -239,12 +239,10 @@ impl Tokens {
         self.known.read(key, &self.clock, || self.store.read(&id)).await
     }
 
-    /// A use of the token with this text that goes on, whose end the text's end is.
-    pub(super) fn begin_use(&self, presented: &[u8]) -> Lasting {
+    /// A use of the token with this text that goes on, and ends when the text opens no more.
+    pub(super) fn begin_use(&self, presented: &[u8], digest: TokenDigest) -> Lasting {
         let text = TokenText::parse(presented);
-        let begin =
-            |text: TokenText| self.lasting.begin(TokenUse { key: text.key(), digest: TokenDigest::of(presented) });
-        text.map(begin).unwrap_or_default()
+        text.map(|text| self.lasting.begin(TokenUse { key: text.key(), digest })).unwrap_or_default()
     }
 
     /// Until when the text opens, in µs of this process' clock; nothing where it does not.

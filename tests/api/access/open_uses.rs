@@ -241,3 +241,14 @@ async fn an_export_is_cut_off_with_the_token() {
     let rows = answer.matches("\"rank\"").count();
     assert!(rows < 8000, "{rows} rows");
 }
+
+#[tokio::test]
+async fn where_no_token_is_needed_none_ends_anything() {
+    let app = TestApp::spawn().await;
+    let (id, token) = app.id_and_token(json!({})).await;
+    app.delete(format!("/v1/tokens/{id}")).await.is(204);
+    // Longer than it takes to look at what is open.
+    let body = json!({"wait_ms": 1500});
+    let waited = app.request("POST", "/v1/queues/mail/dequeue").token(&token).body(body).send().await.is(200);
+    assert!(waited.jobs().is_empty());
+}
