@@ -10,8 +10,10 @@ use actix_web::web::Data;
 use actix_web::{Error as ActixError, HttpMessage as _};
 use tokio::time::{Instant, sleep_until};
 
+use super::outside::Outside;
 use super::problem::Problem;
 use crate::auth::{Caller, Gate};
+use crate::config::MetricsAccess;
 use crate::error::{Error, Result};
 
 /// How long a caller who is not known waits for the answer, from the moment of the request: longer than a look at Redis takes
@@ -19,6 +21,7 @@ use crate::error::{Error, Result};
 const REFUSED_AFTER: Duration = Duration::from_millis(5);
 /// The paths that need a caller begin with this.
 const GUARDED: &str = "/v1";
+const METRICS: &str = "/metrics";
 
 /// The middleware. What an operation needs of its caller is looked at later, by [`super::access::Allowed`].
 ///
@@ -47,10 +50,13 @@ pub async fn guard(
     }
 }
 
-/// Whether the path, as it is routed, lies under `/v1`.
+/// Whether the path, as it is routed, lies under `/v1`, or is that of the metrics where they are not for all.
 fn is_guarded(request: &ServiceRequest) -> bool {
-    let rest = request.match_info().as_str().strip_prefix(GUARDED);
+    let path = request.match_info().as_str();
+    let rest = path.strip_prefix(GUARDED);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        || path == METRICS
+            && Outside::of(request.request()).is_some_and(|outside| outside.metrics == MetricsAccess::Admin)
 }
 
 async fn caller(request: &ServiceRequest) -> Result<Caller> {
