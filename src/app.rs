@@ -15,7 +15,10 @@ use crate::audit::AuditLog;
 use crate::auth::{Gate, NoteUses, SweepTokens, Tokens};
 use crate::config::{Config, RedisTarget};
 use crate::db::{Db, EmbeddedError, EmbeddedRedis, Health, Keyspace, connection_to};
-use crate::http::{self, Document, Draining, Live, Metering, Refusals, Services, TrustedProxies};
+use crate::http::{
+    self, Certificate, Connections, Document, Draining, FollowCertificate, Live, Metering, Most, Outside, Refusals,
+    Services, TrustedProxies,
+};
 use crate::leaderboard::{FinishBans, Leaderboards, Roll, TakeSnapshots};
 use crate::limit::Limiter;
 use crate::metrics::Metrics;
@@ -24,8 +27,8 @@ use crate::season::Pay;
 use crate::task::Driver;
 use crate::types::Clock;
 
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections of a thread that are being closed because there are too many.
+const REFUSED_AT_ONCE: usize = 1000;
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why the service could not be started.
@@ -37,6 +40,9 @@ pub enum StartError {
     /// The Redis of the settings.
     #[error("the Redis of redis_url cannot be used: {0}")]
     Redis(String),
+    /// The certificate of the service itself.
+    #[error("the service cannot speak TLS: {0}")]
+    Tls(String),
     /// The address.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -51,6 +57,7 @@ pub enum StartError {
 pub struct App {
     server: Server,
     addresses: Vec<SocketAddr>,
+    certificate: Option<Certificate>,
     embedded: Option<EmbeddedRedis>,
     health: Health,
     draining: Draining,
@@ -70,6 +77,8 @@ impl App {
     /// [`StartError`], one line each.
     pub fn build(config: &Config, clock: Clock) -> Result<Self, StartError> {
         let metrics = Metrics::default();
+        let certificate = config.tls.as_ref().map(Certificate::read).transpose().map_err(StartError::Tls)?;
+        let proxies = TrustedProxies::new(&config.trusted_proxies);
         let (embedded, connection) = match &config.redis {
             RedisTarget::Embedded(directory) => {
                 let embedded = EmbeddedRedis::start(directory, config.durability, metrics.clone())?;
@@ -100,7 +109,8 @@ impl App {
             metering: Metering { limits: config.limits, limiter },
             health: health.clone(),
             refusals: Refusals::default(),
-            proxies: TrustedProxies::new(&config.trusted_proxies),
+            outside: Data::new(Outside::new(config)),
+            proxies: proxies.clone(),
             draining: draining.clone(),
             metrics: metrics.clone(),
             document: Data::new(Document::new()),
@@ -116,21 +126,40 @@ impl App {
             http::app(Services { leaderboards, queues, gate, tokens, audit, metering, ..services.clone() })
         };
         let listen = |source| StartError::Listen { address: config.listen, source };
+        let most = Most {
+            in_all: config.max_connections,
+            per_peer: config.max_connections_per_peer,
+            client_timeout: config.client_timeout,
+            keep_alive: config.keep_alive,
+        };
+        let clients = Connections::new(most, proxies, metrics.clone());
         let server = HttpServer::new(factory)
             .workers(config.threads)
-            .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
+            // Only a bound for each thread, behind that of the instance: it counts those that still shake hands.
+            .max_connections(config.max_connections.saturating_add(REFUSED_AT_ONCE))
+            .max_connection_rate(config.max_connections)
+            .on_connect(move |connection, extensions| clients.begin(connection, extensions))
+            .keep_alive(KeepAlive::Timeout(config.keep_alive))
             .tcp_nodelay(true)
-            .client_request_timeout(HEAD_TIMEOUT)
+            .client_request_timeout(config.client_timeout)
+            .tls_handshake_timeout(config.client_timeout)
             .client_disconnect_timeout(DISCONNECT_TIMEOUT)
             .h1_allow_half_closed(false)
             .shutdown_timeout(config.shutdown_timeout.as_secs().max(1))
-            .disable_signals()
-            .bind(config.listen)
-            .map_err(listen)?;
+            .disable_signals();
+        let server = match &certificate {
+            Some(certificate) => {
+                let tls = certificate.server_config().map_err(|error| StartError::Tls(error.to_string()))?;
+                server.bind_rustls_0_23(config.listen, tls)
+            }
+            None => server.bind(config.listen),
+        };
+        let server = server.map_err(listen)?;
         let addresses = server.addrs();
         Ok(Self {
             server: server.run(),
             addresses,
+            certificate,
             embedded,
             health,
             draining,
@@ -148,6 +177,11 @@ impl App {
         &self.addresses
     }
 
+    /// Whether it speaks TLS.
+    pub fn is_over_tls(&self) -> bool {
+        self.certificate.is_some()
+    }
+
     /// The process id of the embedded Redis, if there is one and it runs.
     pub fn redis_pid(&self) -> Option<i32> {
         self.embedded.as_ref().and_then(EmbeddedRedis::pid)
@@ -159,11 +193,26 @@ impl App {
     ///
     /// What the server meets.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { server, embedded, health, draining, leaderboards, queues, tokens, live, db, metrics, addresses: _ } =
-            self;
+        let Self {
+            server,
+            certificate,
+            embedded,
+            health,
+            draining,
+            leaderboards,
+            queues,
+            tokens,
+            live,
+            db,
+            metrics,
+            addresses: _,
+        } = self;
         let handle = server.handle();
         let mut tasks = Driver::new(metrics);
         tasks.start(Tend::new(queues.on(db.handle())));
+        if let Some(certificate) = certificate {
+            tasks.start(FollowCertificate::new(certificate));
+        }
         let payer = tasks.start(Pay::new(leaderboards.on(db.handle()), queues.on(db.handle())));
         leaderboards.pay_with(payer);
         tasks.start(Roll::new(leaderboards.on(db.handle())));

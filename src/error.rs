@@ -1,6 +1,7 @@
 //! What can go wrong, in the words of the service. Nothing here knows HTTP.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::types::{JobId, LeaderboardName, Member, QueueName, ScheduleName, TokenId};
 
@@ -140,6 +141,15 @@ pub enum Error {
     /// The body is not declared as what the operation takes.
     #[error("the body must be sent as `Content-Type: {0}`")]
     UnsupportedMediaType(&'static str),
+    /// The body is compressed.
+    #[error("the body must be sent as it is, without `Content-Encoding`")]
+    ContentEncoding,
+    /// The headers are too long.
+    #[error("the headers have more than {limit} bytes")]
+    HeadTooLarge {
+        /// The most bytes that they may have.
+        limit: usize,
+    },
     /// The body is longer than this operation takes.
     #[error("the body is larger than the {limit} bytes that this operation takes")]
     PayloadTooLarge {
@@ -147,8 +157,8 @@ pub enum Error {
         limit: usize,
     },
     /// The body did not arrive in time.
-    #[error("the body did not arrive within {0} seconds")]
-    RequestTimeout(u64),
+    #[error("the body did not arrive within {0:?}")]
+    RequestTimeout(Duration),
     /// The state of the resource forbids the change.
     #[error("{0}")]
     Conflict(String),
@@ -245,7 +255,8 @@ impl Error {
             Self::LeaseLost(_) => ErrorCode::LeaseLost,
             Self::PeriodClosed { .. } => ErrorCode::PeriodClosed,
             Self::MethodNotAllowed(_) => ErrorCode::MethodNotAllowed,
-            Self::UnsupportedMediaType(_) => ErrorCode::UnsupportedMediaType,
+            Self::HeadTooLarge { .. } => ErrorCode::HeadTooLarge,
+            Self::ContentEncoding | Self::UnsupportedMediaType(_) => ErrorCode::UnsupportedMediaType,
             Self::PayloadTooLarge { .. } => ErrorCode::PayloadTooLarge,
             Self::RequestTimeout(_) => ErrorCode::RequestTimeout,
             Self::Conflict(_) => ErrorCode::Conflict,
@@ -294,6 +305,8 @@ pub enum ErrorCode {
     PayloadTooLarge,
     /// `unsupported-media-type`
     UnsupportedMediaType,
+    /// `head-too-large`
+    HeadTooLarge,
     /// `invalid`
     Invalid,
     /// `rate-limited`
@@ -323,7 +336,7 @@ pub struct ErrorFacts {
 
 impl ErrorCode {
     /// Every code, in the order of docs/errors.md.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::MalformedRequest,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -339,6 +352,7 @@ impl ErrorCode {
         Self::UnsupportedMediaType,
         Self::Invalid,
         Self::RateLimited,
+        Self::HeadTooLarge,
         Self::Internal,
         Self::OutcomeUnknown,
         Self::StoreUnavailable,
@@ -428,6 +442,12 @@ impl ErrorCode {
                 "The same `Idempotency-Key` came with another request within 24 hours. Use a new key for a new \
                  request.",
             ),
+            Self::HeadTooLarge => (
+                "head-too-large",
+                "The headers are too large",
+                false,
+                "The names and values of the headers have more than 32 KiB together. Send fewer, or shorter ones.",
+            ),
             Self::PayloadTooLarge => (
                 "payload-too-large",
                 "The body is too large",
@@ -438,7 +458,8 @@ impl ErrorCode {
                 "unsupported-media-type",
                 "The body is not of the type that is taken",
                 false,
-                "Send the body as JSON with `Content-Type: application/json`; an import takes the type of its format.",
+                "Send the body as JSON with `Content-Type: application/json`; an import takes the type of its format. No body may be \
+                 compressed.",
             ),
             Self::Invalid => (
                 "invalid",

@@ -91,6 +91,8 @@ struct Inner {
     requests: Family<RequestLabels, Counter>,
     request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
     in_flight: Gauge,
+    connections: Gauge,
+    connections_refused: Counter,
     redis_calls: Family<CallLabels, Counter>,
     redis_errors: Family<CallLabels, Counter>,
     redis_seconds: Family<CallLabels, Histogram, fn() -> Histogram>,
@@ -131,6 +133,8 @@ impl Default for Metrics {
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(durations),
             in_flight: Gauge::default(),
+            connections: Gauge::default(),
+            connections_refused: Counter::default(),
             redis_calls: Family::default(),
             redis_errors: Family::default(),
             redis_seconds: Family::new_with_constructor(durations),
@@ -198,6 +202,12 @@ impl Default for Metrics {
             "How long the oldest ready job has been ready",
             Unit::Seconds,
             inner.queue_oldest.clone(),
+        );
+        registry.register("connections", "Connections of clients that are open", inner.connections.clone());
+        registry.register(
+            "connections_refused",
+            "Connections of clients that were closed at once, because there were too many",
+            inner.connections_refused.clone(),
         );
         registry.register("streams", "Streams of events that are open", inner.streams.clone());
         registry.register("stream_events", "Events sent", inner.stream_events.clone());
@@ -349,6 +359,21 @@ impl Metrics {
                 inner.jobs_removed.remove(&RemovalLabels { queue: queue.to_owned(), state, reason });
             }
         }
+    }
+
+    /// Counts a connection of a client as open.
+    pub fn connection_opened(&self) {
+        self.0.connections.inc();
+    }
+
+    /// Counts it as closed.
+    pub fn connection_closed(&self) {
+        self.0.connections.dec();
+    }
+
+    /// Counts a connection that was one too many.
+    pub fn connection_refused(&self) {
+        self.0.connections_refused.inc();
     }
 
     /// Counts a stream of events as open until the guard goes.

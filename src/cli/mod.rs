@@ -62,6 +62,30 @@ struct Settings {
     /// The proxies whose `X-Forwarded-For` counts: addresses and networks, with commas between.
     #[arg(long, value_name = "LIST")]
     trusted_proxies: Option<String>,
+    /// The certificate that the service shows: it then speaks HTTPS.
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<String>,
+    /// Its private key.
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
+    /// How long a client may take to send a head or a body, or to read on [default: 15000].
+    #[arg(long, value_name = "MS")]
+    client_timeout_ms: Option<String>,
+    /// How long a connection without a request is kept [default: 75000].
+    #[arg(long, value_name = "MS")]
+    keep_alive_ms: Option<String>,
+    /// Connections open at once [default: 25000].
+    #[arg(long, value_name = "NUMBER")]
+    max_connections: Option<String>,
+    /// Connections of one address; 0 for no limit [default: 0].
+    #[arg(long, value_name = "NUMBER")]
+    max_connections_per_peer: Option<String>,
+    /// Origins whose pages may call, with commas between, or * [default: none].
+    #[arg(long, value_name = "LIST")]
+    cors_origins: Option<String>,
+    /// Who may read /metrics: open, admin or off [default: open].
+    #[arg(long, value_name = "WHO")]
+    metrics_access: Option<String>,
     /// The Redis to use; a private one is started without it. With a password better set by RANQ_REDIS_URL.
     #[arg(long, value_name = "URL")]
     redis_url: Option<SecretString>,
@@ -130,6 +154,14 @@ impl Settings {
         let flags = [
             ("listen", self.listen),
             ("trusted_proxies", self.trusted_proxies),
+            ("tls_cert", self.tls_cert),
+            ("tls_key", self.tls_key),
+            ("client_timeout_ms", self.client_timeout_ms),
+            ("keep_alive_ms", self.keep_alive_ms),
+            ("max_connections", self.max_connections),
+            ("max_connections_per_peer", self.max_connections_per_peer),
+            ("cors_origins", self.cors_origins),
+            ("metrics_access", self.metrics_access),
             ("redis_url", self.redis_url.map(text)),
             ("redis_ca_cert", self.redis_ca_cert),
             ("redis_client_cert", self.redis_client_cert),

@@ -1,28 +1,30 @@
 //! From the merged values to valid settings.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use config::{Map, Value};
-use ipnet::IpNet;
-use redis::IntoConnectionInfo;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{
-    Certificates, ClientCertificate, Config, Durability, Limits, LogFormat, Mistakes, RedisServer, RedisTarget,
+use super::parse::{
+    OVER_TLS, parse_address, parse_limit, parse_networks, parse_origins, parse_prefix, parse_redis_url, parse_token,
 };
-
-use crate::types::RateLimit;
+use super::{
+    Certificates, ClientCertificate, Config, Durability, Limits, LogFormat, MetricsAccess, Mistakes, Origins,
+    RedisServer, RedisTarget, TlsFiles,
+};
 
 const MAX_THREADS: u64 = 1024;
 const MAX_TIMEOUT_MS: u64 = 60_000;
 const MAX_STREAMS: u64 = 1_000_000;
+const MAX_CONNECTIONS: u64 = 1_000_000;
+/// Less would cut off clients on slow networks; the framework looks at its clock each half second.
+const MIN_CLIENT_TIMEOUT_MS: u64 = 1000;
+const MAX_KEEP_ALIVE_MS: u64 = 3_600_000;
 /// Less would be no record, and more than a few GB.
 const AUDIT_ENTRIES: (u64, u64) = (100, 10_000_000);
 const SHORT_TOKEN: usize = 16;
-/// How the URL of a Redis begins that is reached over TLS.
-const OVER_TLS: &str = "rediss://";
 
 struct Reader<'a> {
     values: &'a Map<String, Value>,
@@ -48,6 +50,21 @@ impl Reader<'_> {
             Ok(number) if (from..=to).contains(&number) => Ok(number),
             _ => Err(format!("must be a whole number from {from} to {to}")),
         })
+    }
+
+    fn millis(&mut self, name: &str, from: u64, to: u64) -> Duration {
+        Duration::from_millis(self.number(name, from, to))
+    }
+
+    fn tls(&mut self) -> Option<TlsFiles> {
+        match (self.file("tls_cert"), self.file("tls_key")) {
+            (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => {
+                self.mistakes.push("`tls_cert` and `tls_key` need each other".to_owned());
+                None
+            }
+        }
     }
 
     fn file(&mut self, name: &str) -> Option<PathBuf> {
@@ -84,6 +101,18 @@ pub(super) fn check(
     let mut reader = Reader { values, mistakes };
     let listen = reader.read("listen", SocketAddr::from(([127, 0, 0, 1], 8080)), parse_address);
     let trusted_proxies = reader.read("trusted_proxies", Vec::new(), parse_networks);
+    let tls = reader.tls();
+    let client_timeout = reader.millis("client_timeout_ms", MIN_CLIENT_TIMEOUT_MS, MAX_TIMEOUT_MS);
+    let keep_alive = reader.millis("keep_alive_ms", MIN_CLIENT_TIMEOUT_MS, MAX_KEEP_ALIVE_MS);
+    let max_connections = reader.number("max_connections", 1, MAX_CONNECTIONS);
+    let max_connections_per_peer = reader.number("max_connections_per_peer", 0, MAX_CONNECTIONS);
+    let cors_origins = reader.read("cors_origins", Origins::Listed(Vec::new()), parse_origins);
+    let metrics_access = reader.read("metrics_access", MetricsAccess::Open, |text| match text {
+        "open" => Ok(MetricsAccess::Open),
+        "admin" => Ok(MetricsAccess::Admin),
+        "off" => Ok(MetricsAccess::Off),
+        _ => Err("must be open, admin or off".to_owned()),
+    });
     let url = reader.read("redis_url", None, parse_redis_url);
     let certificates = reader.certificates(url.as_ref());
     let data_dir = reader.read("data_dir", PathBuf::new(), |text| match text {
@@ -141,6 +170,13 @@ pub(super) fn check(
     Ok(Config {
         listen,
         trusted_proxies,
+        tls,
+        client_timeout,
+        keep_alive,
+        max_connections: usize::try_from(max_connections).unwrap_or(usize::MAX),
+        max_connections_per_peer: usize::try_from(max_connections_per_peer).unwrap_or(usize::MAX),
+        cors_origins,
+        metrics_access,
         redis: match url {
             Some(url) => RedisTarget::Server(RedisServer { url, certificates }),
             None => RedisTarget::Embedded(data_dir),
@@ -163,76 +199,4 @@ pub(super) fn check(
         stream_heartbeat,
         warnings,
     })
-}
-
-fn parse_address(text: &str) -> Result<SocketAddr, String> {
-    let numeric = text.strip_prefix("localhost:").map_or(text.to_owned(), |port| format!("127.0.0.1:{port}"));
-    numeric.parse().map_err(|_| "must be an IP address and a port such as 127.0.0.1:8080".to_owned())
-}
-
-/// Addresses and networks of proxies. IPv4 that is written as IPv6 is taken for what it is.
-fn parse_networks(text: &str) -> Result<Vec<IpNet>, String> {
-    let parse = |item: &str| {
-        let network = match item.parse::<IpAddr>() {
-            Ok(address) => IpNet::from(address),
-            Err(_) => item.parse().map_err(|_| {
-                format!(
-                    "must be IP addresses and networks such as 10.0.0.1, 10.0.0.0/8, 2001:db8::/32: `{item}` is none"
-                )
-            })?,
-        };
-        if network.addr() != network.network() {
-            return Err(format!("has an address where a network should stand: {item} means {}", network.trunc()));
-        }
-        Ok(match network {
-            IpNet::V6(mapped) if mapped.prefix_len() >= 96 => match mapped.addr().to_ipv4_mapped() {
-                Some(address) => IpNet::new(address.into(), mapped.prefix_len() - 96).unwrap_or(network),
-                None => network,
-            },
-            IpNet::V4(_) | IpNet::V6(_) => network,
-        })
-    };
-    items(text).map(parse).collect()
-}
-
-/// The items of a list with commas.
-fn items(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',').map(str::trim).filter(|item| !item.is_empty())
-}
-
-fn parse_redis_url(text: &str) -> Result<Option<SecretString>, String> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    if text.contains('#') {
-        return Err("must have no `#`: certificates are always checked, and in a password it is written %23".to_owned());
-    }
-    let known = ["redis://", OVER_TLS, "unix://", "redis+unix://"].iter().any(|scheme| text.starts_with(scheme));
-    // The parser's own words may repeat the URL, password included.
-    if !known || text.into_connection_info().is_err() {
-        return Err("must be redis://[user:password@]host[:port][/db], the same with rediss:// for TLS, or unix:///path/to/redis.sock".to_owned());
-    }
-    Ok(Some(SecretString::from(text.to_owned())))
-}
-
-fn parse_token(text: &str) -> Result<Option<(usize, SecretString)>, String> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("must be visible ASCII characters without spaces".to_owned());
-    }
-    Ok(Some((text.len(), SecretString::from(text.to_owned()))))
-}
-
-fn parse_limit(text: &str) -> Result<Option<RateLimit>, String> {
-    if text.is_empty() { Ok(None) } else { text.parse().map(Some) }
-}
-
-fn parse_prefix(text: &str) -> Result<String, String> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    if text.is_empty() || text.len() > 32 || !text.bytes().all(plain) {
-        return Err("must be 1 to 32 of A-Z a-z 0-9 _ - .".to_owned());
-    }
-    Ok(text.to_owned())
 }

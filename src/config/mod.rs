@@ -1,6 +1,7 @@
 //! Settings: `default.toml` ← a file ← `RANQ_*` ← flags, validated once, with every mistake said at once.
 
 mod check;
+mod parse;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,6 +29,20 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The proxies whose word on the address of a client counts.
     pub trusted_proxies: Vec<IpNet>,
+    /// The certificate for TLS; without one the service speaks plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// How long a client may take to send the head, or the body, of a request, and to make room for more of an answer.
+    pub client_timeout: Duration,
+    /// How long a connection without a request is kept.
+    pub keep_alive: Duration,
+    /// Connections that may be open at once.
+    pub max_connections: usize,
+    /// Those of one address; 0 for as many as there are.
+    pub max_connections_per_peer: usize,
+    /// Pages of which sites may call.
+    pub cors_origins: Origins,
+    /// Who may read `/metrics`.
+    pub metrics_access: MetricsAccess,
     /// Which Redis to use.
     pub redis: RedisTarget,
     /// How the embedded Redis keeps what is written.
@@ -105,6 +120,35 @@ pub struct ClientCertificate {
     pub certificate: PathBuf,
     /// Its private key.
     pub key: PathBuf,
+}
+
+/// PEM files of the service's own certificate.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    /// The chain, the service's own certificate first.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// Pages of which sites may call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origins {
+    /// Of every site.
+    Any,
+    /// Of these origins, as browsers write them.
+    Listed(Vec<String>),
+}
+
+/// Who may read `/metrics`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsAccess {
+    /// Whoever reaches the service.
+    Open,
+    /// Who has the scope `admin`.
+    Admin,
+    /// Nobody.
+    Off,
 }
 
 /// When the embedded Redis writes its append-only file through to the disk.
@@ -302,6 +346,35 @@ mod tests {
             assert!(mistakes.contains("`trusted_proxies`") && mistakes.contains(detail), "{mistakes}");
         }
         assert_eq!(load(&[("RANQ_TRUSTED_PROXIES", "0.0.0.0/0")], &[]).expect("valid").warnings.len(), 1);
+    }
+
+    #[test]
+    fn origins_are_as_browsers_write_them() {
+        let origins = |text: &str| load(&[("RANQ_CORS_ORIGINS", text)], &[]).map(|config| config.cors_origins);
+        let listed = |texts: &[&str]| Origins::Listed(texts.iter().map(|text| (*text).to_owned()).collect());
+        assert_eq!(origins("").expect("valid"), listed(&[]));
+        assert_eq!(origins("*").expect("valid"), Origins::Any);
+        let several = "https://a.example, http://localhost:3000,capacitor://localhost";
+        let wanted = listed(&["https://a.example", "http://localhost:3000", "capacitor://localhost"]);
+        assert_eq!(origins(several).expect("valid"), wanted);
+        for (text, detail) in [
+            ("https://a.example/", "has a path"),
+            ("a.example", "no scheme"),
+            ("null", "no scheme"),
+            ("https://A.example", "small letters"),
+            ("https://*.example", "wildcards"),
+            ("https://a.example:443", "usual port"),
+            ("*, https://a.example", "among others"),
+        ] {
+            let mistakes = origins(text).expect_err(text).to_string();
+            assert!(mistakes.contains("`cors_origins`") && mistakes.contains(detail), "{mistakes}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_and_its_key_need_each_other() {
+        let half = load(&[("RANQ_TLS_CERT", "cert.pem")], &[]).expect_err("a mistake");
+        assert!(half.to_string().contains("`tls_cert` and `tls_key`"), "{half}");
     }
 
     #[test]

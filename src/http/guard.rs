@@ -15,8 +15,10 @@ use futures_util::future::join;
 use tokio::time::{Instant, sleep_until};
 
 use super::limits::Meter;
+use super::outside::Outside;
 use super::problem::Problem;
 use crate::auth::{Caller, Gate};
+use crate::config::MetricsAccess;
 use crate::error::{Error, Result};
 
 /// How long a caller who is not known waits for the answer, from the moment of the request: longer than a look at Redis takes
@@ -24,6 +26,7 @@ use crate::error::{Error, Result};
 const REFUSED_AFTER: Duration = Duration::from_millis(5);
 /// The paths that need a caller begin with this.
 const GUARDED: &str = "/v1";
+const METRICS: &str = "/metrics";
 
 /// The middleware. What an operation needs of its caller is looked at later, by [`super::access::Allowed`].
 ///
@@ -102,10 +105,13 @@ fn only_reads(request: &ServiceRequest) -> bool {
     *request.method() == Method::GET && !says("wait_ms") && !says("leaderboards")
 }
 
-/// Whether the path, as it is routed, lies under `/v1`.
+/// Whether the path, as it is routed, lies under `/v1`, or is that of the metrics where they are not for all.
 fn is_guarded(request: &ServiceRequest) -> bool {
-    let rest = request.match_info().as_str().strip_prefix(GUARDED);
+    let path = request.match_info().as_str();
+    let rest = path.strip_prefix(GUARDED);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        || path == METRICS
+            && Outside::of(request.request()).is_some_and(|outside| outside.metrics == MetricsAccess::Admin)
 }
 
 async fn caller(request: &ServiceRequest) -> Result<Caller> {

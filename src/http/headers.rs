@@ -84,7 +84,7 @@ pub fn tagged(request: &HttpRequest, body: &impl Serialize) -> std::result::Resu
         StatusCode::OK
     };
     let mut response = HttpResponse::build(status);
-    response.insert_header((header::ETAG, tag)).insert_header((header::CACHE_CONTROL, "no-cache"));
+    response.insert_header((header::ETAG, tag)).insert_header((header::CACHE_CONTROL, "private, no-cache"));
     if status == StatusCode::NOT_MODIFIED {
         return Ok(response.finish());
     }

@@ -13,13 +13,12 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_path_to_error::{Path, Segment};
 
+use super::outside::Outside;
 use super::problem::Problem;
 use crate::error::{Error, Fault, Result};
 
 /// How deep arrays and objects may be nested.
 pub const MAX_DEPTH: usize = 32;
-/// How long a body may take to arrive, in seconds.
-const BODY_TIMEOUT_S: u64 = 15;
 
 /// What a request body is parsed into, and how large it may be.
 pub trait Body: DeserializeOwned {
@@ -41,10 +40,10 @@ impl<T: Body + Default + 'static> FromRequest for OptionalJson<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let declared = check_head(request, T::MAX_BYTES);
-        let payload = payload.take();
+        let (payload, patience) = (payload.take(), patience(request));
         Box::pin(async move {
             // What is empty needs no media type.
-            let body = arrive(payload, T::MAX_BYTES).await?;
+            let body = arrive(payload, T::MAX_BYTES, patience).await?;
             if body.is_empty() {
                 return Ok(Self(T::default(), body));
             }
@@ -60,10 +59,10 @@ impl<T: Body + 'static> FromRequest for Json<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let declared = check_head(request, T::MAX_BYTES);
-        let payload = payload.take();
+        let (payload, patience) = (payload.take(), patience(request));
         Box::pin(async move {
             declared?;
-            let body = arrive(payload, T::MAX_BYTES).await?;
+            let body = arrive(payload, T::MAX_BYTES, patience).await?;
             Ok(Self(parse(&body, T::MAX_DEPTH)?, body))
         })
     }
@@ -81,11 +80,14 @@ fn check_head(request: &HttpRequest, limit: usize) -> Result<()> {
     Ok(())
 }
 
+/// How long a body may take to arrive.
+fn patience(request: &HttpRequest) -> Duration {
+    Outside::of(request).map_or(Duration::ZERO, |outside| outside.client_timeout)
+}
+
 /// The body, unless it is too slow or too long.
-async fn arrive(payload: Payload, limit: usize) -> Result<Bytes> {
-    actix_web::rt::time::timeout(Duration::from_secs(BODY_TIMEOUT_S), read(payload, limit))
-        .await
-        .map_err(|_| Error::RequestTimeout(BODY_TIMEOUT_S))?
+async fn arrive(payload: Payload, limit: usize, patience: Duration) -> Result<Bytes> {
+    actix_web::rt::time::timeout(patience, read(payload, limit)).await.map_err(|_| Error::RequestTimeout(patience))?
 }
 
 async fn read(mut payload: Payload, limit: usize) -> Result<Bytes> {

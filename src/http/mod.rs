@@ -5,6 +5,9 @@ mod adjust;
 mod audit;
 mod audit_log;
 mod bans;
+mod bounds;
+mod connections;
+mod cors;
 mod events;
 mod fallback;
 mod guard;
@@ -21,6 +24,7 @@ mod noting;
 mod observe;
 pub mod openapi;
 mod operations;
+mod outside;
 mod peer;
 mod problem;
 mod query;
@@ -31,6 +35,7 @@ mod schedules;
 mod scores;
 mod segments;
 mod snapshots;
+mod tls;
 mod tokens;
 mod transfer;
 mod windows;
@@ -44,12 +49,15 @@ use utoipa_actix_web::AppExt as _;
 use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
+pub use self::connections::{Connections, Most};
 pub use self::limits::Metering;
 pub use self::live::Live;
 pub use self::openapi::Document;
 pub use self::operations::Draining;
+pub use self::outside::Outside;
 pub use self::peer::TrustedProxies;
 pub use self::refusals::Refusals;
+pub use self::tls::{Certificate, FollowCertificate};
 
 use crate::audit::AuditLog;
 use crate::auth::{Gate, Tokens};
@@ -79,6 +87,8 @@ pub struct Services {
     pub health: Health,
     /// When the log was told of refused requests.
     pub refusals: Refusals,
+    /// What is allowed to clients, and told to browsers.
+    pub outside: Data<Outside>,
     /// Whose word on the addresses of clients counts.
     pub proxies: TrustedProxies,
     /// Whether a stop has begun.
@@ -181,6 +191,7 @@ pub fn app(
         .app_data(Data::new(services.metering))
         .app_data(Data::new(services.health))
         .app_data(Data::new(services.refusals))
+        .app_data(services.outside)
         .app_data(services.proxies)
         .app_data(Data::new(services.draining))
         .app_data(Data::new(services.metrics))

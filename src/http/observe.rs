@@ -11,8 +11,12 @@ use actix_web::web::Data;
 use actix_web::{Error as ActixError, HttpMessage as _};
 use tracing::{Instrument as _, debug, debug_span, error};
 
+use super::bounds;
+use super::connections::Connection;
+use super::cors::Cors;
 use super::headers::IDEMPOTENCY_KEY;
 use super::limits::Meter;
+use super::outside::Outside;
 use super::peer::X_FORWARDED_FOR;
 use super::problem::Problem;
 use crate::error::Error;
@@ -59,22 +63,37 @@ pub async fn observe(
     if request.path().ends_with(WAITING) {
         keep_few_headers(&mut request);
     }
+    let outside = request.app_data::<Data<Outside>>().cloned();
+    let allowed = outside.as_ref().and_then(|outside| outside.cors.allowed(request.head()));
+    if let Some(connection) = request.conn_data::<Connection>() {
+        connection.answer();
+    }
     let span = debug_span!("request", request.id = %id, trace.id = %trace);
     let in_flight = metrics.as_ref().map(|metrics| metrics.in_flight());
-    let outcome = next.call(request).instrument(span).await;
+    let outcome = match (Cors::preflight(request.head(), allowed.as_ref()), bounds::check(request.head())) {
+        (Some(answer), _) => Ok(request.into_response(answer)),
+        (None, Err(error)) => Ok(request.error_response(Problem::from(error))),
+        (None, Ok(())) => next.call(request).instrument(span).await.map(ServiceResponse::map_into_boxed_body),
+    };
     drop(in_flight);
     // Handlers and routing answer their errors themselves; what is left has no request to answer with an id.
-    let mut response = with_problem(outcome?.map_into_boxed_body(), &id);
+    let (request, mut response) = with_problem(outcome?, &id).into_parts();
     response.headers_mut().insert(REQUEST_ID, id_header);
-    tell_limits(&mut response);
+    if let Some(outside) = &outside {
+        outside.guard(request.path(), response.headers_mut());
+        outside.cors.tell(allowed, response.headers_mut());
+    }
+    if let Some(meter) = request.extensions().get::<Meter>() {
+        meter.tell(response.headers_mut());
+    }
 
-    let route = response.request().match_pattern();
+    let route = request.match_pattern();
     let route = route.as_deref().unwrap_or(NO_ROUTE);
     let status = response.status().as_u16();
     let method = match response.status() {
         // Else whoever asks could make a series for each method of each path.
         StatusCode::METHOD_NOT_ALLOWED => OTHER_METHODS,
-        _ => method_name(response.request().method()),
+        _ => method_name(request.method()),
     };
     let took = started.elapsed();
     if let Some(metrics) = &metrics {
@@ -83,15 +102,10 @@ pub async fn observe(
     let took_ms = took.as_secs_f64() * 1000.0;
     debug!(request.id = %id, trace.id = %trace, http.method = method, http.route = route, http.status = status, took_ms,
         "{method} {route} {status} in {took_ms:.1} ms");
-    Ok(response)
-}
-
-/// Says what the request has left of the limits that count for it.
-fn tell_limits(response: &mut ServiceResponse<BoxBody>) {
-    let meter = response.request().extensions().get::<Meter>().cloned();
-    if let Some(meter) = meter {
-        meter.tell(response.headers_mut());
+    if let Some(connection) = request.conn_data::<Connection>() {
+        response = response.map_body(|_, body| connection.send(body));
     }
+    Ok(ServiceResponse::new(request, response))
 }
 
 /// Leaves the headers that are read later, in a map of their number: what actix reads them into has room for 28, over 6 KB,

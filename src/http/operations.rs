@@ -9,7 +9,11 @@ use actix_web::{HttpRequest, HttpResponse, get};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::access::caller_of;
+use super::outside::Outside;
 use super::problem::{Problem, status};
+use crate::auth::Scope;
+use crate::config::MetricsAccess;
 use crate::db::{Health, RedisKind};
 use crate::error::{Error, ErrorCode};
 use crate::metrics::Metrics;
@@ -125,13 +129,25 @@ pub async fn health_ready(health: Data<Health>, draining: Data<Draining>) -> Htt
 }
 
 /// Gives the metrics in the Prometheus text format.
+///
+/// Where the setting `metrics_access` is `admin`, it needs the admin token or a token with the scope `admin`; where it is `off`, there is no
+/// such path.
 #[utoipa::path(
     tag = "operations",
     security(()),
     responses((status = 200, description = "The metrics.", body = String, content_type = "application/openmetrics-text")),
 )]
 #[get("/metrics")]
-pub async fn metrics(metrics: Data<Metrics>) -> Result<HttpResponse, Problem> {
+pub async fn metrics(
+    request: HttpRequest,
+    metrics: Data<Metrics>,
+    outside: Data<Outside>,
+) -> Result<HttpResponse, Problem> {
+    match outside.metrics {
+        MetricsAccess::Open => {}
+        MetricsAccess::Admin => caller_of(&request)?.check_scope(Scope::Admin)?,
+        MetricsAccess::Off => return Err(Error::NoRoute.into()),
+    }
     let text = metrics.render().map_err(|error| Error::Internal(error.to_string()))?;
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(HttpResponse::Ok().insert_header((header::CONTENT_TYPE, media_type)).body(text))

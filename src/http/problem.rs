@@ -49,6 +49,10 @@ impl Problem {
             | Error::TooManyStreams { .. } => {
                 response.insert_header((header::RETRY_AFTER, STORE_RETRY_AFTER_S));
             }
+            Error::ContentEncoding => {
+                // RFC 7694: what would be taken.
+                response.insert_header((header::ACCEPT_ENCODING, "identity"));
+            }
             Error::RequestTimeout(_) | Error::PayloadTooLarge { .. } => {
                 // The rest of the body may still come: the connection is of no more use.
                 response.force_close();
@@ -97,6 +101,7 @@ pub fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ErrorCode::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        ErrorCode::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         ErrorCode::OutcomeUnknown | ErrorCode::StoreUnavailable | ErrorCode::TooManyStreams => {
             StatusCode::SERVICE_UNAVAILABLE

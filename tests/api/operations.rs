@@ -6,6 +6,8 @@ use serde_json::json;
 
 use crate::support::{TestApp, eventually, signal};
 
+const TOKEN: &str = "an-admin-token-of-tests";
+
 #[tokio::test]
 async fn the_process_says_that_it_lives() {
     let app = TestApp::spawn().await;
@@ -152,4 +154,32 @@ async fn the_slugs_of_the_contract_stand() {
         app.get(format!("/problems/{slug}")).await.is(200);
     }
     app.get("/problems/unknown").await.fails_with(404, "not-found");
+}
+
+#[tokio::test]
+async fn metrics_may_be_for_administrators() {
+    let app = TestApp::with().admin_token(TOKEN).set("metrics_access", "admin").spawn().await;
+    let admin = app.mint(json!({"name": "monitor", "scopes": ["admin"]})).await;
+    let reader = app.mint(json!({"name": "reader", "scopes": ["leaderboards:read", "queues:admin"]})).await;
+    app.request("GET", "/metrics").without_token().send().await.fails_with(401, "unauthenticated");
+    app.request("GET", "/metrics").token("wrong").send().await.fails_with(401, "unauthenticated");
+    app.request("GET", "/metrics").token(&reader).send().await.fails_with(403, "forbidden");
+    for token in [TOKEN, &admin] {
+        assert!(app.request("GET", "/metrics").token(token).send().await.is(200).text().contains("ranq_build_info"));
+    }
+    for path in ["/health/live", "/health/ready", "/problems/invalid"] {
+        app.request("GET", path).without_token().send().await.is(200);
+    }
+}
+
+#[tokio::test]
+async fn metrics_may_be_off() {
+    let app = TestApp::with().admin_token(TOKEN).set("metrics_access", "off").spawn().await;
+    app.get("/metrics").await.fails_with(404, "not-found");
+}
+
+#[tokio::test]
+async fn metrics_are_open_unless_said_otherwise() {
+    let app = TestApp::with().admin_token(TOKEN).spawn().await;
+    app.request("GET", "/metrics").without_token().send().await.is(200);
 }

@@ -1,5 +1,9 @@
 //! What no decent client sends.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::support::TestApp;
@@ -132,4 +136,135 @@ async fn an_idempotency_key_without_a_value_is_refused() {
         app.raw(request).await.fails_at(&["Idempotency-Key"]);
     }
     app.member("race", "bob").await.fails_with(404, "not-found");
+}
+
+#[tokio::test]
+async fn a_target_has_a_length() {
+    let app = TestApp::spawn().await;
+    let get = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    app.raw(get(&format!("/health/live?{}", "x".repeat(16 * 1024 - 13)))).await.is(200);
+    let long = app.raw(get(&format!("/health/live?{}", "x".repeat(16 * 1024 - 12)))).await;
+    long.fails_with(400, "malformed-request");
+}
+
+#[tokio::test]
+async fn headers_have_a_size_and_a_number() {
+    let app = TestApp::spawn().await;
+    let get = |headers: &str| format!("GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
+    app.raw(get(&format!("X-Long: {}\r\n", "x".repeat(31 * 1024)))).await.is(200);
+    app.raw(get(&format!("X-Long: {}\r\n", "x".repeat(33 * 1024)))).await.fails_with(431, "head-too-large");
+    app.raw(get(&(0..90).map(|number| format!("X-{number}: y\r\n")).collect::<String>())).await.is(200);
+    // The framework answers this itself, without a body, and closes.
+    let many = app.raw(get(&(0..100).map(|number| format!("X-{number}: y\r\n")).collect::<String>())).await;
+    assert_eq!((many.status, many.body.len()), (431, 0));
+    assert_serving(&app).await;
+}
+
+const SCORE: &str = "POST /v1/leaderboards/race/scores HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+const ROW: &str = r#"{"member":"bob","score":1}"#;
+const SMUGGLED: &str = "PUT /v1/leaderboards/smuggled HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+
+#[tokio::test]
+async fn requests_that_two_parsers_could_read_differently_are_refused() {
+    let app = TestApp::spawn().await;
+    app.create("race", json!({})).await;
+    let length = ROW.len();
+    for headers in [
+        format!("Content-Length: {length}\r\nContent-Length: {length}\r\n"),
+        format!("Content-Length: {length}\r\nContent-Length: 0\r\n"),
+        format!("Content-Length: {length}, {length}\r\n"),
+        format!("Content-Length: +{length}\r\n"),
+        format!("Content-Length: -{length}\r\n"),
+        format!("Content-Length: 0x{length:x}\r\n"),
+        "Content-Length: \r\n".to_owned(),
+        "Content-Length: 99999999999999999999\r\n".to_owned(),
+        format!("Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n"),
+        format!("Transfer-Encoding: chunked\r\nContent-Length: {length}\r\n"),
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n".to_owned(),
+        "Transfer-Encoding: gzip, chunked\r\n".to_owned(),
+        "Transfer-Encoding: chunked, identity\r\n".to_owned(),
+        "Transfer-Encoding: xchunked\r\n".to_owned(),
+        "Transfer-Encoding: identity\r\n".to_owned(),
+        format!("Content-Length : {length}\r\n"),
+        format!("X-Folded: a\r\n b\r\nContent-Length: {length}\r\n"),
+        format!("X-Bare: a\rb\r\nContent-Length: {length}\r\n"),
+        format!("X-Null: a\0b\r\nContent-Length: {length}\r\n"),
+        format!("Host: y\r\nContent-Length: {length}\r\n"),
+    ] {
+        let answer = app.raw(format!("{SCORE}{headers}\r\n{ROW}{SMUGGLED}")).await;
+        assert_eq!(answer.status, 400, "{headers:?}");
+        app.get("/v1/leaderboards/smuggled").await.fails_with(404, "not-found");
+    }
+    app.member("race", "bob").await.fails_with(404, "not-found");
+}
+
+#[tokio::test]
+async fn chunks_that_are_no_chunks_are_refused() {
+    let app = TestApp::spawn().await;
+    app.create("race", json!({})).await;
+    let size = format!("{:x}", ROW.len());
+    for body in [
+        format!("0x{size}\r\n{ROW}\r\n0\r\n\r\n"),
+        format!("-{size}\r\n{ROW}\r\n0\r\n\r\n"),
+        format!("{size}\r\n{ROW}xx0\r\n\r\n"),
+        format!("fffffffffffffffff\r\n{ROW}\r\n0\r\n\r\n"),
+        format!("{size}\n{ROW}\r\n0\r\n\r\n"),
+        format!("{size}\r\n{ROW}\n0\r\n\r\n"),
+        format!(" {size}\r\n{ROW}\r\n0\r\n\r\n"),
+    ] {
+        let answer = app.raw(format!("{SCORE}Transfer-Encoding: chunked\r\n\r\n{body}{SMUGGLED}")).await;
+        assert_eq!(answer.status, 400, "{body:?}");
+        app.get("/v1/leaderboards/smuggled").await.fails_with(404, "not-found");
+    }
+    app.member("race", "bob").await.fails_with(404, "not-found");
+    let good =
+        format!("{SCORE}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n{size};a=b\r\n{ROW}\r\n0\r\n\r\n");
+    app.raw(good).await.is(200);
+}
+
+#[tokio::test]
+async fn no_compressed_body_is_taken() {
+    let app = TestApp::spawn().await;
+    app.create("race", json!({})).await;
+    for coding in ["gzip", "deflate", "br", "identity, gzip", "x"] {
+        for path in
+            ["/v1/leaderboards/race/scores", "/v1/leaderboards/race/import", "/v1/leaderboards/race/scores/batch"]
+        {
+            let request = app.request("POST", path).header("content-encoding", coding).body(ROW);
+            let answer = request.send().await.fails_with(415, "unsupported-media-type");
+            assert!(answer.text().contains("Content-Encoding"), "{}", answer.text());
+            assert_eq!(answer.header("accept-encoding"), "identity");
+        }
+    }
+    let plain = app.request("POST", "/v1/leaderboards/race/scores").header("content-encoding", "identity").body(ROW);
+    plain.send().await.is(200);
+}
+
+#[tokio::test]
+async fn ten_thousand_requests_in_one_write_are_answered_in_their_order() {
+    const REQUESTS: usize = 10_000;
+    let app = TestApp::spawn().await;
+    let address = app.address();
+    let flood: String = (0..REQUESTS)
+        .map(|number| format!("GET /health/live HTTP/1.1\r\nHost: x\r\nX-Request-Id: n{number}\r\n\r\n"))
+        .collect();
+    let answers = tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(address).expect("the service listens");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        let mut writing = stream.try_clone().expect("a handle");
+        let writer = std::thread::spawn(move || writing.write_all(flood.as_bytes()));
+        let last = format!("x-request-id: n{}\r\n", REQUESTS - 1);
+        let (mut all, mut part) = (String::new(), vec![0; 64 * 1024]);
+        while !all[all.len().saturating_sub(1000)..].contains(&last) {
+            let length = stream.read(&mut part).expect("answers");
+            assert!(length > 0, "the service hung up after {} bytes", all.len());
+            all.push_str(std::str::from_utf8(&part[..length]).expect("ASCII"));
+        }
+        writer.join().expect("no panic").expect("sent");
+        all
+    });
+    let answers = answers.await.expect("no panic");
+    let ids: Vec<&str> = answers.lines().filter_map(|line| line.strip_prefix("x-request-id: n")).collect();
+    assert!(ids.iter().enumerate().all(|(place, id)| id.parse() == Ok(place)), "out of order");
+    assert_eq!(ids.len(), REQUESTS);
 }

@@ -68,6 +68,9 @@ pub(super) fn complete(mut document: Value) -> Value {
     document
 }
 
+/// The path that may be kept from others, or not be there.
+const METRICS: &str = "/metrics";
+
 /// One error answer: a status with the codes that it may stand for.
 struct ErrorAnswer {
     name: &'static str,
@@ -78,18 +81,22 @@ struct ErrorAnswer {
 impl ErrorAnswer {
     const ALL: [Self; 12] = [
         Self { name: "MalformedRequest", codes: &[ErrorCode::MalformedRequest], applies: |path, _, _| is_api(path) },
-        Self { name: "Unauthenticated", codes: &[ErrorCode::Unauthenticated], applies: |path, _, _| is_api(path) },
+        Self {
+            name: "Unauthenticated",
+            codes: &[ErrorCode::Unauthenticated],
+            applies: |path, _, _| is_api(path) || path == METRICS,
+        },
         Self {
             name: "Forbidden",
             codes: &[ErrorCode::Forbidden, ErrorCode::Banned],
-            applies: |path, _, _| is_api(path),
+            applies: |path, _, _| is_api(path) || path == METRICS,
         },
         Self {
             name: "NotFound",
             codes: &[ErrorCode::NotFound],
             applies: |path, _, operation| {
                 let never = ["put_leaderboard", "get_member_rankings", "put_service_ban"];
-                path.contains('{') && !never.iter().any(|known| operation["operationId"] == *known)
+                path == METRICS || path.contains('{') && !never.iter().any(|known| operation["operationId"] == *known)
             },
         },
         Self {
@@ -124,11 +131,7 @@ impl ErrorAnswer {
         },
         Self { name: "Invalid", codes: &[ErrorCode::Invalid], applies: |path, _, _| is_api(path) },
         Self { name: "RateLimited", codes: &[ErrorCode::RateLimited], applies: |path, _, _| is_api(path) },
-        Self {
-            name: "Internal",
-            codes: &[ErrorCode::Internal],
-            applies: |path, _, _| is_api(path) || path == "/metrics",
-        },
+        Self { name: "Internal", codes: &[ErrorCode::Internal], applies: |path, _, _| is_api(path) || path == METRICS },
         Self {
             name: "Unavailable",
             codes: &[ErrorCode::StoreUnavailable, ErrorCode::OutcomeUnknown, ErrorCode::TooManyStreams],

@@ -26,7 +26,7 @@ use crate::leaderboard::{Export, IMPORT_BATCH, Import, ImportRow, Leaderboards, 
 use crate::types::WindowName;
 
 /// How long nothing of a body may arrive, in seconds.
-const IDLE_TIMEOUT_S: u64 = 15;
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Problems that an import answers with.
 const MAX_ERRORS: usize = 100;
 /// What says nothing of the content and is still not sent by a page of another site without asking.
@@ -304,8 +304,8 @@ impl Receiver {
 
 /// The next part of a body, unless it is too slow.
 async fn next_part(body: &mut Payload) -> Result<Option<Bytes>> {
-    let part = actix_web::rt::time::timeout(Duration::from_secs(IDLE_TIMEOUT_S), body.next())
+    let part = actix_web::rt::time::timeout(IDLE_TIMEOUT, body.next())
         .await
-        .map_err(|_| Error::RequestTimeout(IDLE_TIMEOUT_S))?;
+        .map_err(|_| Error::RequestTimeout(IDLE_TIMEOUT))?;
     part.transpose().map_err(|error| Error::Malformed(format!("the body cannot be read: {error}")))
 }

@@ -15,7 +15,7 @@ mod raw;
 mod worker;
 
 pub use self::answer::{Answer, entries};
-pub use self::app::{Body, Request, TestApp, encoded};
+pub use self::app::{Body, Options, Request, TestApp, encoded};
 pub use self::certificates::{Authority, free_port};
 pub use self::contract::document;
 pub use self::events::Events;

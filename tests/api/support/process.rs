@@ -72,7 +72,8 @@ impl Process {
         });
         let address = eventually("the service says where it listens", async || {
             let log = log.lock().expect("no panic");
-            let (_, rest) = log.split_once("serves on http://")?;
+            let (_, rest) = log.split_once("serves on http")?;
+            let (_, rest) = rest.split_once("://")?;
             rest.split(|end: char| !end.is_ascii_digit() && end != '.' && end != ':').next()?.parse().ok()
         })
         .await;
