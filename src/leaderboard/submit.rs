@@ -71,7 +71,7 @@ impl Leaderboards {
             let readable = items.iter().filter_map(|item| item.as_ref().ok());
             (key, Fingerprint::of(&format!("{} {ranks:?}", items.len()), readable))
         });
-        let all_refused = items.first().is_some() && items.iter().all(Result::is_err);
+        let all_refused = !items.is_empty() && items.iter().all(Result::is_err);
         if all_refused && self.auto_create && matches!(self.find(name).await, Err(Error::NoLeaderboard(_))) {
             // Nothing would come into the leaderboard, so it is not made.
             return Ok(items.into_iter().map(|item| item.and(Err(Error::NoLeaderboard(name.clone())))).collect());
