@@ -412,7 +412,7 @@ async fn every_bad_token_has_the_same_answer() {
         format!("Bearer {good}x"),
         format!("Bearer {}", &good[..57]),
         format!("Bearer {}", good.to_lowercase()),
-        format!("Bearer {}x", ADMIN),
+        format!("Bearer {ADMIN}x"),
         format!("Bearer {}", "x".repeat(5000)),
     ];
     let mut answers = BTreeSet::new();
