@@ -94,12 +94,12 @@ async fn a_body_has_a_deadline_however_it_drips() {
 
 #[tokio::test]
 async fn whoever_is_answered_may_wait_longer() {
-    let app = impatient().await;
+    let app = TestApp::with().set("client_timeout_ms", LONGER).set("keep_alive_ms", LONGER).spawn().await;
     app.create_queue("work", json!({})).await;
     let started = Instant::now();
-    let answer = app.post("/v1/queues/work/dequeue", json!({"wait_ms": 3000})).await.is(200);
+    let answer = app.post("/v1/queues/work/dequeue", json!({"wait_ms": 4000})).await.is(200);
     assert_eq!(answer["jobs"], json!([]));
-    assert!(started.elapsed() >= Duration::from_millis(3000), "a wait is not the client's fault");
+    assert!(started.elapsed() >= Duration::from_millis(4000), "a wait is not the client's fault");
 }
 
 /// A client with little room, which asks and never reads.
