@@ -7,7 +7,7 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
@@ -25,7 +25,7 @@ use rustix::net::{Shutdown, shutdown};
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
-use super::peer::TrustedProxies;
+use super::peer::{TrustedProxies, household};
 use crate::metrics::Metrics;
 
 /// How many connections there may be, and how long they may stand still.
@@ -108,17 +108,6 @@ impl Connections {
 
     fn open(&self) -> MutexGuard<'_, Open> {
         self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Those who count as one: an IPv4 address, or the network of 64 bits of an IPv6 address, of which a client has all.
-fn household(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
     }
 }
 

@@ -188,7 +188,7 @@ pub fn app(
     app.app_data(access::guarded(services.leaderboards, services.queues, services.tokens, services.audit))
         .app_data(Data::new(services.live))
         .app_data(Data::new(services.gate))
-        .app_data(Data::new(services.metering))
+        .app_data(Data::new(limits::Meters::new(services.metering)))
         .app_data(Data::new(services.health))
         .app_data(Data::new(services.refusals))
         .app_data(services.outside)

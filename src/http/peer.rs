@@ -4,7 +4,7 @@
 //! they saw, and only as far as each of them is vouched for by the next. `Forwarded` (RFC 7239) is not read: of two headers that
 //! say the same, a proxy writes one and passes on what a client put into the other.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use actix_web::HttpRequest;
@@ -60,6 +60,18 @@ pub fn address_of(request: &HttpRequest) -> Option<IpAddr> {
     })
 }
 
+/// Those who count as one: an IPv4 address, or the network of 64 bits of an IPv6 address, of which a client has all as a rule
+/// (RFC 6177).
+pub fn household(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+    }
+}
+
 /// `10.0.0.7`, `10.0.0.7:4711`, `2001:db8::7`, `[2001:db8::7]` or `[2001:db8::7]:4711`.
 fn parse(hop: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(hop).ok()?.trim_matches([' ', '\t']);
@@ -90,6 +102,14 @@ mod tests {
             headers.append(HeaderName::from_static(X_FORWARDED_FOR), value);
         }
         proxies.client(connection.parse().expect("an address"), &headers).to_string()
+    }
+
+    #[test]
+    fn an_ipv6_address_counts_with_its_network() {
+        let of = |text: &str| household(text.parse().expect("an address")).to_string();
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(of("2001:db8:1:2::"), of("2001:db8:1:2:ffff::1"));
+        assert_eq!((of("::ffff:192.0.2.7"), of("192.0.2.7")), ("192.0.2.7".to_owned(), "192.0.2.7".to_owned()));
     }
 
     #[test]

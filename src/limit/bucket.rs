@@ -56,6 +56,11 @@ impl Bucket {
         self.rate.limit
     }
 
+    /// The limit.
+    pub fn rate(&self) -> RateLimit {
+        self.rate
+    }
+
     /// The policy.
     pub fn policy(&self) -> Policy {
         self.policy

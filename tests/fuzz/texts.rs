@@ -2,9 +2,11 @@
 
 use proptest::prelude::*;
 use proptest::sample::select;
+use ranq::auth::Pattern;
 use ranq::cron::{Cron, CronFault};
 use ranq::types::{
-    ExactTimestamp, IdempotencyKey, JobId, LeaderboardName, Limit, Member, Payload, QueueName, Reason, Score, Timestamp,
+    ExactTimestamp, IdempotencyKey, JobId, LeaderboardName, Limit, Member, Payload, QueueName, RateLimit, Reason,
+    Score, Timestamp,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -163,6 +165,30 @@ fn limits_keep_to_their_bounds() {
         prop_assert!(
             taken.is_some() || expected.is_none() || !given.starts_with(|first: char| ('1'..='9').contains(&first))
         );
+        Ok(())
+    });
+}
+
+#[test]
+fn rates_and_patterns_keep_to_their_bounds() {
+    let given = prop_oneof![text(), "[0-9]{1,22}/[0-9]{0,22}(ms|s|m|h|d|w|)", "\\*{0,2}[a-z.]{0,3}\\*{0,2}"];
+    hold("rates and patterns", CASES, &given, |given| {
+        match given.parse::<RateLimit>() {
+            Ok(rate) => {
+                let in_bounds = (1..=RateLimit::MAX_LIMIT).contains(&rate.limit)
+                    && (1..=RateLimit::MAX_PER_MS).contains(&rate.per_ms);
+                prop_assert!(in_bounds && given.contains('/'), "{given:?}: {rate:?}");
+            }
+            Err(detail) => prop_assert!(detail.starts_with("must"), "{detail}"),
+        }
+        match Pattern::try_from(given.clone()) {
+            Ok(pattern) => {
+                let beginning = given.trim_end_matches('*');
+                prop_assert!(pattern.matches(beginning) && pattern.covers(&pattern), "{given:?}");
+                prop_assert_eq!(pattern.matches(&format!("{beginning}x")), given.ends_with('*'));
+            }
+            Err(detail) => prop_assert!(detail.starts_with("must"), "{detail}"),
+        }
         Ok(())
     });
 }
