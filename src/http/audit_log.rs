@@ -28,9 +28,9 @@ pub struct AuditLogParameters {
     /// `next_cursor` of the page before.
     #[param(nullable = false)]
     cursor: Option<String>,
-    /// Which of the two logs: what administrators did, or which players' tokens were made.
+    /// Which of the two logs: what administrators did (by default), or which players' tokens were made.
     #[serde(default)]
-    #[param(inline, nullable = false, default = "acts")]
+    #[param(inline, nullable = false)]
     log: Log,
     /// By whom: the id or the name of a token, `admin`, `anyone` or `operator`.
     #[param(nullable = false, min_length = 1, max_length = 128)]

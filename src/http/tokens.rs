@@ -165,7 +165,7 @@ pub struct CreatedTokenView {
     /// Its text, shown this once: send it as `Authorization: Bearer <token>`.
     #[schema(
         pattern = "^rq_[0-9A-Za-z]{55}$",
-        example = "rq_8VxZ0a1bQ2c7hJ3kLmN9pQrStUvWx5yZaBcDeFgHi1jKlMn2oPqRsTuVw3"
+        example = "rq_8VxZ0a1bQ2c7hJ3kLmN9pQrStUvWx5yZaBcDeFgHi1jKlMn2oPqRsTu"
     )]
     token: String,
     #[serde(flatten)]
