@@ -4,8 +4,8 @@
 //! request adds to a level that drains steadily, and one that would not fit is refused and adds nothing. So `limit` requests
 //! fit at once, and from then on one each `per_ms / limit`, with no window at whose edge twice as many would fit.
 //!
-//! Requests that wait at the same time share one script call ([`merge`]). A bucket that is known to be full is not asked
-//! about ([`full`]): others can only make it fuller.
+//! Requests that wait at the same time share one script call (`merge.rs`). A bucket that is known to be full is not asked
+//! about (`full.rs`): others can only make it fuller.
 
 mod bucket;
 mod full;
