@@ -163,10 +163,7 @@ impl From<Maker> for MakerView {
 #[schema(as = CreatedToken)]
 pub struct CreatedTokenView {
     /// Its text, shown this once: send it as `Authorization: Bearer <token>`.
-    #[schema(
-        pattern = "^rq_[0-9A-Za-z]{55}$",
-        example = "rq_8VxZ0a1bQ2c7hJ3kLmN9pQrStUvWx5yZaBcDeFgHi1jKlMn2oPqRsTu"
-    )]
+    #[schema(pattern = "^rq_[0-9A-Za-z]{55}$", example = "rq_8VxZ0a1bQ2c7hJ3kLmN9pQrStUvWx5yZaBcDeFgHi1jKlMn2oPqRsTu")]
     token: String,
     #[serde(flatten)]
     facts: TokenView,
