@@ -24,6 +24,10 @@ struct LeaderboardList(Vec<LeaderboardName>);
 impl<'de> Deserialize<'de> for LeaderboardList {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
+        // As they are given: so says the document, and whoever names one a million times is heard no further.
+        if text.split(',').count() > MAX_LEADERBOARDS {
+            return Err(D::Error::custom(format!("must be at most {MAX_LEADERBOARDS} leaderboards")));
+        }
         let (mut names, mut seen) = (Vec::new(), BTreeSet::new());
         for part in text.split(',') {
             let name = LeaderboardName::try_from(part.to_owned())
@@ -31,9 +35,6 @@ impl<'de> Deserialize<'de> for LeaderboardList {
             if seen.insert(name.clone()) {
                 names.push(name);
             }
-        }
-        if names.len() > MAX_LEADERBOARDS {
-            return Err(D::Error::custom(format!("must be at most {MAX_LEADERBOARDS} leaderboards")));
         }
         Ok(Self(names))
     }
