@@ -172,10 +172,10 @@ impl Tokens {
         let no_token = || Error::NoToken(id.clone());
         let key = TokenKey::of(id).ok_or_else(no_token)?;
         let once = asked.map(|asked| once(caller, asked));
-        match self.get(caller, id).await {
-            // One that has gone since may have been rotated by this request before.
-            Err(Error::NoToken(_)) if once.is_some() => {}
-            other => other.map(drop)?,
+        // One that has gone or ended is left to the script: this request may have rotated it before.
+        let found = self.store.read(id).await?;
+        if found.is_some_and(|stored| !caller.may_grant(&stored.token.facts.rights)) {
+            return Err(no_token());
         }
         for _ in 0..MOST_TRIES {
             let (mint, secret) = (self.store.mint_key().await?, secret_for(asked)?);

@@ -293,7 +293,7 @@ async fn nobody_makes_sees_or_ends_what_allows_more_than_their_own() {
     let player = player.is(201);
     assert_eq!(player["created_by"]["name"], "backend");
 
-    let (foreign, _) = app.reader().await;
+    let (foreign, foreign_text) = app.reader().await;
     let listed = as_backend("GET", "/v1/tokens").send().await.is(200);
     let names: Vec<&Value> = listed["tokens"].as_array().expect("tokens").iter().map(|token| &token["name"]).collect();
     assert_eq!(names, ["backend", "ann"]);
@@ -303,7 +303,11 @@ async fn nobody_makes_sees_or_ends_what_allows_more_than_their_own() {
         ("POST", format!("/v1/tokens/{foreign}/rotate")),
     ] {
         as_backend(method, &target).send().await.fails_with(404, "not-found");
+        // Nor by a request that is to count once.
+        as_backend(method, &target).key("once").send().await.fails_with(404, "not-found");
     }
+    app.with_token(&foreign_text).await.is(200);
+    assert!(app.get(format!("/v1/tokens/{foreign}")).await.is(200).json().get("overlaps_until").is_none());
     app.get(format!("/v1/tokens/{foreign}")).await.is(200);
     as_backend("DELETE", &format!("/v1/tokens/{}", text_of(&player["id"]))).send().await.is(204);
 }
