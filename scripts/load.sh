@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `ranq bench` on the service that scripts/with-service.sh has started, with what its processes use. With JOBS, as many
-# jobs are left there, and what Redis has for each is told too.
+# `ranq bench` on the service that scripts/with-service.sh has started, with what its processes use. With LIMIT, the calls
+# straight to its Redis are measured too. With JOBS, as many jobs are left there, and what Redis has for each is told too.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/common.sh"
@@ -12,6 +12,7 @@ load=("$TARGET/release/ranq" bench --url "$RANQ_URL" --service-pid "$SERVICE_PID
 if ! has redis-cli || ! [ -S "$REDIS_SOCKET" ]; then
     exec "${load[@]}" "$@"
 fi
+[ -z "${LIMIT:-}" ] || load+=(--redis-url "unix://$REDIS_SOCKET")
 before=$(info used_memory)
 "${load[@]}" --redis-pid "$(info process_id)" "$@"
 if [ -n "${JOBS:-}" ]; then

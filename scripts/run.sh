@@ -5,7 +5,7 @@ set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
 # With a Redis of one's own, none is needed here.
-if [ -n "${RANQ_REDIS_URL:-}" ]; then scripts/setup.sh build; else scripts/setup.sh; fi
+if [ -n "${RANQ_REDIS_URL:-}" ]; then scripts/setup.sh build; else scripts/setup.sh run; fi
 cargo build --release --locked
 
 listen=${RANQ_LISTEN:-}

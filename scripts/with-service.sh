@@ -3,7 +3,7 @@
 #
 #   scripts/with-service.sh COMMAND [ARGUMENT...]
 #
-# The command finds it by RANQ_URL, RANQ_LISTEN and RANQ_ADMIN_TOKEN, its process by SERVICE_PID, and the socket of its
+# With ARCHIVE (sqlite:PATH or postgres://...) it has an archive. The command finds it by RANQ_URL, RANQ_LISTEN and RANQ_ADMIN_TOKEN, its process by SERVICE_PID, and the socket of its
 # Redis by REDIS_SOCKET. The service is stopped afterwards, whatever
 # happened. Fails when the command fails, and when the service panics or does not stop cleanly.
 set -euo pipefail
@@ -40,7 +40,8 @@ trap 'exit 130' INT TERM
 for name in $(compgen -e RANQ_ || true); do unset "$name"; done
 RANQ_ADMIN_TOKEN=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 export RANQ_ADMIN_TOKEN
-RANQ_LISTEN=127.0.0.1:0 RANQ_DATA_DIR=$work/data RANQ_LOG_FORMAT=json "$TARGET/release/ranq" serve >"$log" 2>&1 &
+RANQ_LISTEN=127.0.0.1:0 RANQ_DATA_DIR=$work/data RANQ_ARCHIVE_URL=${ARCHIVE:-none} RANQ_LOG_FORMAT=json \
+    "$TARGET/release/ranq" serve >"$log" 2>&1 &
 pid=$!
 
 RANQ_LISTEN=

@@ -209,6 +209,17 @@ pub enum Error {
         /// How many are allowed.
         most: usize,
     },
+    /// The service has no archive.
+    #[error("this service has no archive: its setting `archive_url` says none")]
+    ArchiveOff,
+    /// The archive cannot be reached or refuses.
+    #[error("{told}")]
+    ArchiveUnavailable {
+        /// What clients are told.
+        told: &'static str,
+        /// What the database said, for the log.
+        cause: String,
+    },
     /// Redis cannot be reached or refuses, and nothing was changed.
     #[error("{0}")]
     StoreUnavailable(String),
@@ -265,6 +276,8 @@ impl Error {
             Self::ImportCutOff { cause, .. } => cause.code(),
             Self::OutcomeUnknown(_) | Self::DoneUnnoted => ErrorCode::OutcomeUnknown,
             Self::TooManyStreams { .. } => ErrorCode::TooManyStreams,
+            Self::ArchiveOff => ErrorCode::ArchiveOff,
+            Self::ArchiveUnavailable { .. } => ErrorCode::ArchiveUnavailable,
             Self::StoreUnavailable(_) => ErrorCode::StoreUnavailable,
             Self::Internal(_) => ErrorCode::Internal,
         }
@@ -319,6 +332,10 @@ pub enum ErrorCode {
     StoreUnavailable,
     /// `too-many-streams`
     TooManyStreams,
+    /// `archive-off`
+    ArchiveOff,
+    /// `archive-unavailable`
+    ArchiveUnavailable,
 }
 
 /// What clients are told of an [`ErrorCode`].
@@ -336,7 +353,7 @@ pub struct ErrorFacts {
 
 impl ErrorCode {
     /// Every code, in the order of docs/errors.md.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::MalformedRequest,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -357,6 +374,8 @@ impl ErrorCode {
         Self::OutcomeUnknown,
         Self::StoreUnavailable,
         Self::TooManyStreams,
+        Self::ArchiveOff,
+        Self::ArchiveUnavailable,
     ];
 
     /// The facts of this code.
@@ -368,6 +387,20 @@ impl ErrorCode {
                 true,
                 "This instance has as many streams of events open as its setting `max_streams` allows. Try again later, or at \
                  another instance.",
+            ),
+            Self::ArchiveOff => (
+                "archive-off",
+                "The service has no archive",
+                false,
+                "What has finished is kept in Redis alone, for as long as the queue's settings say, and no history of scores is kept. The \
+                 setting `archive_url` of the service gives it an archive.",
+            ),
+            Self::ArchiveUnavailable => (
+                "archive-unavailable",
+                "The archive does not take requests now",
+                true,
+                "The database of the archive cannot be reached, or took too long. Queues and leaderboards go on without it. Retry after \
+                 `Retry-After` seconds.",
             ),
             Self::MalformedRequest => (
                 "malformed-request",

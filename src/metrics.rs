@@ -78,6 +78,17 @@ struct EventLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SourceLabels {
+    what: &'static str,
+    source: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TaskLabels {
     task: &'static str,
 }
@@ -98,6 +109,7 @@ struct Inner {
     redis_seconds: Family<CallLabels, Histogram, fn() -> Histogram>,
     redis_connections: Counter,
     redis_restarts: Counter,
+    redis_failovers: Counter,
     queue_names: Mutex<HashSet<String>>,
     jobs_enqueued: Family<QueueLabels, Counter>,
     jobs_completed: Family<QueueLabels, Counter>,
@@ -108,6 +120,21 @@ struct Inner {
     job_run: Family<QueueLabels, Histogram, fn() -> Histogram>,
     queue_jobs: Family<StateLabels, Gauge>,
     queue_oldest: Family<QueueLabels, Gauge<f64, AtomicU64>>,
+    archive_waiting: Family<QueueLabels, Gauge>,
+    archive_lag: Family<QueueLabels, Gauge<f64, AtomicU64>>,
+    archive_dropped: Family<QueueLabels, Counter>,
+    archive_scores_waiting: Gauge,
+    archive_scores_lag: Gauge<f64, AtomicU64>,
+    archive_scores_dropped: Counter,
+    archive_periods_waiting: Gauge,
+    archive_rows: Counter,
+    archive_purged: Counter,
+    archive_failures: Counter,
+    archive_write: Histogram,
+    archive_reads: Family<SourceLabels, Counter>,
+    profile_reads: Family<ResultLabels, Counter>,
+    profile_fetch: Histogram,
+    profile_failures: Counter,
     streams: Gauge,
     stream_events: Family<EventLabels, Counter>,
     task_runs: Family<TaskLabels, Counter>,
@@ -140,6 +167,7 @@ impl Default for Metrics {
             redis_seconds: Family::new_with_constructor(durations),
             redis_connections: Counter::default(),
             redis_restarts: Counter::default(),
+            redis_failovers: Counter::default(),
             queue_names: Mutex::default(),
             jobs_enqueued: Family::default(),
             jobs_completed: Family::default(),
@@ -150,6 +178,21 @@ impl Default for Metrics {
             job_run: Family::new_with_constructor(job_durations),
             queue_jobs: Family::default(),
             queue_oldest: Family::default(),
+            archive_waiting: Family::default(),
+            archive_lag: Family::default(),
+            archive_dropped: Family::default(),
+            archive_scores_waiting: Gauge::default(),
+            archive_scores_lag: Gauge::default(),
+            archive_scores_dropped: Counter::default(),
+            archive_periods_waiting: Gauge::default(),
+            archive_rows: Counter::default(),
+            archive_purged: Counter::default(),
+            archive_failures: Counter::default(),
+            archive_write: durations(),
+            archive_reads: Family::default(),
+            profile_reads: Family::default(),
+            profile_fetch: durations(),
+            profile_failures: Counter::default(),
             streams: Gauge::default(),
             stream_events: Family::default(),
             task_runs: Family::default(),
@@ -179,6 +222,11 @@ impl Default for Metrics {
         );
         registry.register("redis_connections", "Connections made to Redis", inner.redis_connections.clone());
         registry.register("redis_restarts", "Restarts of the embedded Redis", inner.redis_restarts.clone());
+        registry.register(
+            "redis_failovers",
+            "Changes of the Redis master that Sentinels told of",
+            inner.redis_failovers.clone(),
+        );
         registry.register("jobs_enqueued", "Jobs enqueued", inner.jobs_enqueued.clone());
         registry.register("jobs_completed", "Jobs completed", inner.jobs_completed.clone());
         registry.register("jobs_failed", "Attempts that failed or whose lease ran out", inner.jobs_failed.clone());
@@ -203,6 +251,61 @@ impl Default for Metrics {
             Unit::Seconds,
             inner.queue_oldest.clone(),
         );
+        registry.register("archive_waiting", "Finished jobs that are not archived yet", inner.archive_waiting.clone());
+        registry.register_with_unit(
+            "archive_lag",
+            "How long ago the oldest job finished that is not archived yet",
+            Unit::Seconds,
+            inner.archive_lag.clone(),
+        );
+        registry.register(
+            "archive_dropped",
+            "Finished jobs that made room in a full outbox, and are not archived",
+            inner.archive_dropped.clone(),
+        );
+        registry.register(
+            "archive_scores_waiting",
+            "Calls that changed scores, or acts on members, that are not archived yet",
+            inner.archive_scores_waiting.clone(),
+        );
+        registry.register_with_unit(
+            "archive_scores_lag",
+            "How long ago the oldest of these was made",
+            Unit::Seconds,
+            inner.archive_scores_lag.clone(),
+        );
+        registry.register(
+            "archive_scores_dropped",
+            "Changes of scores that made room in a full outbox, and are not archived",
+            inner.archive_scores_dropped.clone(),
+        );
+        registry.register(
+            "archive_periods_waiting",
+            "Periods of leaderboards beyond what is kept that are not archived yet",
+            inner.archive_periods_waiting.clone(),
+        );
+        registry.register("archive_rows", "Rows written to the archive", inner.archive_rows.clone());
+        registry.register("archive_purged", "Rows deleted from the archive", inner.archive_purged.clone());
+        registry.register(
+            "archive_failures",
+            "Times that the archive did not take what was to be written; it is tried again",
+            inner.archive_failures.clone(),
+        );
+        registry.register_with_unit(
+            "archive_write_duration",
+            "Time of writing a batch to the archive",
+            Unit::Seconds,
+            inner.archive_write.clone(),
+        );
+        registry.register(
+            "archive_reads",
+            "Jobs and answers of periods looked for in the archive",
+            inner.archive_reads.clone(),
+        );
+        registry.register("profile_reads", "Profiles of members that were read", inner.profile_reads.clone());
+        let help = "Time of a request for profiles to an upstream";
+        registry.register_with_unit("profile_fetch_duration", help, Unit::Seconds, inner.profile_fetch.clone());
+        registry.register("profile_failures", "Requests for profiles that failed", inner.profile_failures.clone());
         registry.register("connections", "Connections of clients that are open", inner.connections.clone());
         registry.register(
             "connections_refused",
@@ -250,6 +353,11 @@ impl Metrics {
     /// Counts a connection made to Redis.
     pub fn redis_connected(&self) {
         self.0.redis_connections.inc();
+    }
+
+    /// Counts a change of the Redis master.
+    pub fn redis_failed_over(&self) {
+        self.0.redis_failovers.inc();
     }
 
     /// Counts a restart of the embedded Redis.
@@ -341,15 +449,88 @@ impl Metrics {
         });
     }
 
+    /// Sets how many finished jobs of a queue are not archived yet, and how long ago the oldest of them finished.
+    pub fn archive_waiting(&self, queue: &str, count: u64, lag: Duration) {
+        self.of_queue(queue, |inner, labels| {
+            if labels.queue != OTHER_QUEUES {
+                inner.archive_waiting.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+                inner.archive_lag.get_or_create(&labels).set(lag.as_secs_f64());
+            }
+        });
+    }
+
+    /// Counts finished jobs that are lost to the archive.
+    pub fn archive_dropped(&self, queue: &str, count: u64) {
+        if count > 0 {
+            self.of_queue(queue, |inner, labels| {
+                inner.archive_dropped.get_or_create(&labels).inc_by(count);
+            });
+        }
+    }
+
+    /// Sets how many calls that changed scores are not archived yet, and how long ago the oldest of them was made.
+    pub fn archive_scores_waiting(&self, count: u64, lag: Duration) {
+        self.0.archive_scores_waiting.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.0.archive_scores_lag.set(lag.as_secs_f64());
+    }
+
+    /// Counts changes of scores that are lost to the archive.
+    pub fn archive_scores_dropped(&self, rows: u64) {
+        self.0.archive_scores_dropped.inc_by(rows);
+    }
+
+    /// Counts a batch that was written to the archive.
+    pub fn archive_written(&self, rows: u64, took: Duration) {
+        self.0.archive_rows.inc_by(rows);
+        self.0.archive_write.observe(took.as_secs_f64());
+    }
+
+    /// Counts rows that were deleted from the archive.
+    pub fn archive_purged(&self, rows: u64) {
+        self.0.archive_purged.inc_by(rows);
+    }
+
+    /// Counts a job or an answer of a period that was looked for in the archive.
+    pub fn archive_read(&self, what: &'static str, source: &'static str) {
+        self.0.archive_reads.get_or_create(&SourceLabels { what, source }).inc();
+    }
+
+    /// Sets how many periods wait for the archive.
+    pub fn archive_periods_waiting(&self, count: u64) {
+        self.0.archive_periods_waiting.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Counts profiles that were read with this result.
+    pub fn profile_reads(&self, result: &'static str, count: u64) {
+        self.0.profile_reads.get_or_create(&ResultLabels { result }).inc_by(count);
+    }
+
+    /// Counts a request to an upstream of profiles.
+    pub fn profiles_fetched(&self, took: Duration, succeeded: bool) {
+        self.0.profile_fetch.observe(took.as_secs_f64());
+        if !succeeded {
+            self.0.profile_failures.inc();
+        }
+    }
+
+    /// Counts a batch that was not.
+    pub fn archive_failed(&self) {
+        self.0.archive_failures.inc();
+    }
+
     /// Forgets all that is counted of a queue that is gone.
     pub fn queue_gone(&self, queue: &str, states: &[&'static str]) {
         let mut names = self.queue_names();
         names.remove(queue);
         let labels = QueueLabels { queue: queue.to_owned() };
         let inner = &*self.0;
-        for counter in [&inner.jobs_enqueued, &inner.jobs_completed, &inner.jobs_failed, &inner.jobs_dead] {
+        for counter in
+            [&inner.jobs_enqueued, &inner.jobs_completed, &inner.jobs_failed, &inner.jobs_dead, &inner.archive_dropped]
+        {
             counter.remove(&labels);
         }
+        inner.archive_waiting.remove(&labels);
+        inner.archive_lag.remove(&labels);
         inner.job_wait.remove(&labels);
         inner.job_run.remove(&labels);
         inner.queue_oldest.remove(&labels);

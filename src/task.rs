@@ -25,6 +25,11 @@ pub trait Task: 'static {
     /// The pause between runs that found nothing more to do.
     const EVERY: Duration;
 
+    /// The pause, where a setting says it.
+    fn every(&self) -> Duration {
+        Self::EVERY
+    }
+
     /// Does one bounded batch.
     ///
     /// # Errors
@@ -47,7 +52,7 @@ pub struct Report {
 pub enum Again {
     /// At once: more is waiting.
     Now,
-    /// After [`Task::EVERY`], or when woken.
+    /// After [`Task::every`], or when woken.
     AfterTick,
 }
 
@@ -151,9 +156,11 @@ impl<T: Task> Runner<T> {
             // Lets the others of this thread have their turn.
             Again::Now => tokio::task::yield_now().await,
             // No wake-up cuts a pause after a failure short: it would make the task try without end.
-            Again::AfterTick if self.failures > 0 => tokio::time::sleep(pause_after(T::EVERY, self.failures)).await,
+            Again::AfterTick if self.failures > 0 => {
+                tokio::time::sleep(pause_after(self.task.every(), self.failures)).await;
+            }
             Again::AfterTick => tokio::select! {
-                () = tokio::time::sleep(jittered(T::EVERY)) => {}
+                () = tokio::time::sleep(jittered(self.task.every())) => {}
                 () = self.wake.notified() => {}
             },
         }

@@ -22,13 +22,16 @@ const ALLOWED: [(&str, &str, &str); 4] = [
 ];
 
 /// Files that may name the Redis client.
-const KNOW_REDIS: [&str; 8] = [
+const KNOW_REDIS: [&str; 11] = [
     "src/db/",
     "src/leaderboard/store",
     "src/queue/store",
     "src/auth/store",
     "src/limit/store",
     "src/audit/store",
+    "src/archive/store",
+    "src/erase/store",
+    "src/profile/store",
     "src/error.rs",
     "src/config/",
 ];
@@ -63,6 +66,7 @@ const KEY_KINDS: &[&str] = &[
     "inbox",
     "leaderboards",
     "probe",
+    "format",
     "mint",
     "token",
     "player",
@@ -71,13 +75,36 @@ const KEY_KINDS: &[&str] = &[
     "changes",
     "version",
     "ready",
+    "to_archive",
+    "unarchived",
+    "archiving",
+    "archiving_scores",
+    "archiver",
+    "retainer",
+    "erasing",
+    "period_archiver",
+    "leaving",
+    "era",
+    "answer",
+    "job",
+    "reader",
+    "known",
+    "asked",
     "queues",
     "workers",
     "wake",
 ];
 
 /// Where scripts are. The names of parts are known within their folder.
-const SCRIPTS: [&str; 5] = ["src/leaderboard/lua", "src/queue/lua", "src/auth/lua", "src/audit/lua", "src/limit/lua"];
+const SCRIPTS: [&str; 7] = [
+    "src/leaderboard/lua",
+    "src/queue/lua",
+    "src/auth/lua",
+    "src/audit/lua",
+    "src/limit/lua",
+    "src/archive/lua",
+    "src/profile/lua",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -218,6 +245,24 @@ fn only_the_stores_know_the_redis_client() {
 }
 
 #[test]
+fn only_the_archive_knows_the_databases() {
+    for (file, text) in files("src", ".rs") {
+        let names = after(&code(&text, "//"), "sqlx::").next().is_some();
+        assert!(!names || file.starts_with("src/archive/") || file == "src/config/archive.rs", "{file} names sqlx::");
+    }
+}
+
+#[test]
+fn only_profiles_and_commands_call_out_by_http() {
+    // What they ask for, and where profiles come from.
+    const CALL: [&str; 4] = ["src/profile/", "src/worker/", "src/cli/", "src/leaderboard/profiles.rs"];
+    for (file, text) in files("src", ".rs") {
+        let names = after(&code(&text, "//"), "reqwest::").next().is_some();
+        assert!(!names || CALL.iter().any(|known| file.starts_with(known)), "{file} names reqwest::");
+    }
+}
+
+#[test]
 fn a_worker_knows_the_service_by_http_alone() {
     for (file, text) in files("src/worker", ".rs") {
         assert!(after(&code(&text, "//"), "crate::").next().is_none(), "{file} uses another module of the crate");
@@ -302,9 +347,9 @@ fn lua_locals(tokens: &[String]) -> BTreeSet<&str> {
 /// Holds the names of a script against those that it makes, those of the parts and those that Redis gives. Gives the names of
 /// parts that it changes though it does not make them.
 fn changed_elsewhere<'a>(file: &str, tokens: &'a [String], of_parts: &BTreeSet<&str>) -> Vec<&'a str> {
-    const GIVEN: [&str; 15] = [
+    const GIVEN: [&str; 16] = [
         "redis", "string", "math", "table", "struct", "cmsgpack", "bit", "tonumber", "tostring", "ipairs", "pairs",
-        "unpack", "type", "KEYS", "ARGV",
+        "unpack", "type", "pcall", "KEYS", "ARGV",
     ];
     let own = lua_locals(tokens);
     let (mut in_table, mut changed) = (0, Vec::new());
@@ -483,7 +528,7 @@ fn every_setting_is_documented() {
 #[test]
 fn every_setting_that_security_names_is_there() {
     // What stands there in the form of a setting and is none: fields of the API.
-    const FIELDS: [&str; 9] = [
+    const FIELDS: [&str; 10] = [
         "rate_limit",
         "expires_in_ms",
         "created_by",
@@ -493,6 +538,7 @@ fn every_setting_that_security_names_is_there() {
         "min_score",
         "max_score",
         "submission_limit",
+        "stale_ms",
     ];
     let (document, defaults) = (read("SECURITY.md"), read("src/config/default.toml"));
     let is_setting =
@@ -531,6 +577,17 @@ fn every_metric_is_documented() {
     metrics.job_ran("queue", Duration::ZERO);
     metrics.queue_depth("queue", "ready", 1);
     metrics.oldest_ready("queue", Duration::ZERO);
+    metrics.archive_waiting("queue", 1, Duration::ZERO);
+    metrics.archive_dropped("queue", 1);
+    metrics.archive_scores_waiting(1, Duration::ZERO);
+    metrics.archive_scores_dropped(1);
+    metrics.archive_written(1, Duration::ZERO);
+    metrics.archive_purged(1);
+    metrics.archive_read("job", "cache");
+    metrics.archive_periods_waiting(1);
+    metrics.archive_failed();
+    metrics.profile_reads("hit", 1);
+    metrics.profiles_fetched(Duration::ZERO, false);
     let text = metrics.render().expect("text");
     let types: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
     let registered = read("src/metrics.rs").matches("registry.register").count();
@@ -651,7 +708,7 @@ fn every_handler_comes_by_its_service_through_the_scope_that_its_document_names(
 fn services_are_made_outside_of_http_and_held_by_the_guard_alone() {
     for (file, text) in files("src/http", ".rs") {
         let text = code(&text, "//");
-        for service in ["Leaderboards", "Queues", "Tokens", "AuditLog"] {
+        for service in ["Leaderboards", "Profiles", "Queues", "Archive", "Erasure", "Tokens", "AuditLog"] {
             for maker in
                 [format!("{service}::new("), format!("Data::<{service}>"), format!("app_data::<Data<{service}>>")]
             {

@@ -15,7 +15,7 @@ use super::store::{Given, Once, Text, TokenStore};
 use super::token::{Maker, NewToken, Token, TokenFacts};
 use crate::db::{Db, Keyspace};
 use crate::error::{Error, Result};
-use crate::types::{Clock, IdempotencyKey, Limit, RateLimit, TokenId};
+use crate::types::{Clock, IdempotencyKey, Limit, Member, RateLimit, TokenId};
 
 /// How often a new id is drawn, or the key read anew, before giving up.
 const MOST_TRIES: usize = 4;
@@ -205,6 +205,31 @@ impl Tokens {
             self.forget(key).await;
         }
         if revoked { Ok(()) } else { Err(Error::NoToken(id.clone())) }
+    }
+
+    /// Ends all tokens of a member; gives how many there were. It looks at every token.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn revoke_of(&self, member: &Member) -> Result<u64> {
+        let (mut revoked, mut after) = (0, None);
+        loop {
+            let (ids, more) = self.store.ids(after.as_ref(), Limit::MOST).await?;
+            for stored in self.store.read_some(&ids).await? {
+                let Token { id, facts, .. } = stored.token;
+                if facts.rights.member.as_ref() == Some(member) && self.store.revoke(&id).await? {
+                    revoked += 1;
+                    if let Some(key) = TokenKey::of(&id) {
+                        self.forget(key).await;
+                    }
+                }
+            }
+            if !more {
+                return Ok(revoked);
+            }
+            after = ids.last().cloned();
+        }
     }
 
     async fn forget(&self, key: TokenKey) {

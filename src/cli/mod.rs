@@ -116,9 +116,33 @@ struct Settings {
     /// Requests of one address without a valid token [default: no limit].
     #[arg(long, value_name = "LIMIT/TIME")]
     peer_limit: Option<String>,
+    /// Where finished jobs, scores and periods are kept: none, sqlite, sqlite:PATH or postgres://… [default: none]. With a password better set by RANQ_ARCHIVE_URL.
+    #[arg(long, value_name = "URL")]
+    archive_url: Option<SecretString>,
+    /// Jobs written to the archive at once [default: 500].
+    #[arg(long, value_name = "NUMBER")]
+    archive_batch: Option<String>,
+    /// How often the archive is written [default: 200].
+    #[arg(long, value_name = "MS")]
+    archive_every_ms: Option<String>,
+    /// Finished jobs of a queue on their way to the archive [default: 100000].
+    #[arg(long, value_name = "NUMBER")]
+    archive_outbox_max: Option<String>,
+    /// What becomes of one more: block or drop-oldest [default: block].
+    #[arg(long, value_name = "WHAT")]
+    archive_when_full: Option<String>,
+    /// How long a job that was read from the archive is kept in Redis [default: 60000].
+    #[arg(long, value_name = "MS")]
+    archive_cache_ms: Option<String>,
+    /// How long what is archived is kept; 0 for ever [default: 0].
+    #[arg(long, value_name = "MS")]
+    archive_retention_ms: Option<String>,
     /// About how many administrative acts the audit log keeps [default: 100000].
     #[arg(long, value_name = "NUMBER")]
     audit_entries: Option<String>,
+    /// Whether upstreams of profiles may be at addresses that are not public [default: false].
+    #[arg(long, value_name = "BOOL")]
+    profiles_allow_private: Option<String>,
     /// Whether the first score creates its leaderboard [default: true].
     #[arg(long, value_name = "BOOL")]
     auto_create: Option<String>,
@@ -172,7 +196,15 @@ impl Settings {
             ("token_limit", self.token_limit),
             ("player_limit", self.player_limit),
             ("peer_limit", self.peer_limit),
+            ("archive_url", self.archive_url.map(text)),
+            ("archive_batch", self.archive_batch),
+            ("archive_every_ms", self.archive_every_ms),
+            ("archive_outbox_max", self.archive_outbox_max),
+            ("archive_when_full", self.archive_when_full),
+            ("archive_cache_ms", self.archive_cache_ms),
+            ("archive_retention_ms", self.archive_retention_ms),
             ("audit_entries", self.audit_entries),
+            ("profiles_allow_private", self.profiles_allow_private),
             ("auto_create", self.auto_create),
             ("key_prefix", self.key_prefix),
             ("log", self.log),

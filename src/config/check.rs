@@ -1,18 +1,21 @@
 //! From the merged values to valid settings.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config::{Map, Value};
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::archive::{parse_archive, parse_when_full};
 use super::parse::{
-    OVER_TLS, parse_address, parse_limit, parse_networks, parse_origins, parse_prefix, parse_redis_url, parse_token,
+    parse_address, parse_durability, parse_limit, parse_networks, parse_origins, parse_prefix, parse_redis_url,
+    parse_token,
 };
+use super::redis_url::OVER_TLS;
 use super::{
-    Certificates, ClientCertificate, Config, Durability, Limits, LogFormat, MetricsAccess, Mistakes, Origins,
-    RedisServer, RedisTarget, TlsFiles,
+    ArchiveSettings, Certificates, ClientCertificate, Config, Durability, Limits, LogFormat, MetricsAccess, Mistakes,
+    Origins, RedisServer, RedisTarget, TlsFiles, WhenFull,
 };
 
 const MAX_THREADS: u64 = 1024;
@@ -24,6 +27,12 @@ const MIN_CLIENT_TIMEOUT_MS: u64 = 1000;
 const MAX_KEEP_ALIVE_MS: u64 = 3_600_000;
 /// Less would be no record, and more than a few GB.
 const AUDIT_ENTRIES: (u64, u64) = (100, 10_000_000);
+/// More would be more parameters than a statement of SQLite takes.
+const MAX_ARCHIVE_BATCH: u64 = 1000;
+const MAX_ARCHIVE_CACHE_MS: u64 = 3_600_000;
+/// A hundred years.
+const MAX_ARCHIVE_RETENTION_MS: u64 = 3_153_600_000_000;
+const MAX_ARCHIVE_OUTBOX: u64 = 100_000_000;
 const SHORT_TOKEN: usize = 16;
 
 struct Reader<'a> {
@@ -52,6 +61,14 @@ impl Reader<'_> {
         })
     }
 
+    fn is_set(&mut self, name: &str, fallback: bool) -> bool {
+        self.read(name, fallback, |text| match text.to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" | "on" => Ok(true),
+            "false" | "0" | "no" | "off" => Ok(false),
+            _ => Err("must be true or false".to_owned()),
+        })
+    }
+
     fn millis(&mut self, name: &str, from: u64, to: u64) -> Duration {
         Duration::from_millis(self.number(name, from, to))
     }
@@ -69,6 +86,19 @@ impl Reader<'_> {
 
     fn file(&mut self, name: &str) -> Option<PathBuf> {
         self.read(name, None, |text| Ok((!text.is_empty()).then(|| PathBuf::from(text))))
+    }
+
+    /// The archive; a file of its own stands with the data of the private Redis.
+    fn archive(&mut self, data_dir: Option<&Path>) -> Option<ArchiveSettings> {
+        let target = self.read("archive_url", None, |text| parse_archive(text, data_dir));
+        let batch = self.number("archive_batch", 1, MAX_ARCHIVE_BATCH);
+        let every = self.millis("archive_every_ms", 10, MAX_TIMEOUT_MS);
+        let outbox_max = self.number("archive_outbox_max", 1, MAX_ARCHIVE_OUTBOX);
+        let when_full = self.read("archive_when_full", WhenFull::Block, parse_when_full);
+        let cache = self.millis("archive_cache_ms", 0, MAX_ARCHIVE_CACHE_MS);
+        let retention =
+            Some(self.millis("archive_retention_ms", 0, MAX_ARCHIVE_RETENTION_MS)).filter(|kept| !kept.is_zero());
+        target.map(|target| ArchiveSettings { target, batch, every, outbox_max, when_full, cache, retention })
     }
 
     /// The files of a connection over TLS, which only a URL that asks for one may have.
@@ -125,18 +155,17 @@ pub(super) fn check(
         player: reader.read("player_limit", None, parse_limit),
         peer: reader.read("peer_limit", None, parse_limit),
     };
+    let archive = reader.archive(url.is_none().then_some(data_dir.as_path()));
     let audit_entries = reader.number("audit_entries", AUDIT_ENTRIES.0, AUDIT_ENTRIES.1);
-    let auto_create = reader.read("auto_create", true, |text| match text.to_ascii_lowercase().as_str() {
-        "true" | "1" | "yes" | "on" => Ok(true),
-        "false" | "0" | "no" | "off" => Ok(false),
-        _ => Err("must be true or false".to_owned()),
-    });
+    let profiles_allow_private = reader.is_set("profiles_allow_private", false);
+    let auto_create = reader.is_set("auto_create", true);
     let key_prefix = reader.read("key_prefix", String::new(), parse_prefix);
-    let durability = reader.read("durability", Durability::Everysec, |text| match text {
-        "everysec" => Ok(Durability::Everysec),
-        "always" => Ok(Durability::Always),
-        _ => Err("must be everysec or always".to_owned()),
-    });
+    let durability = reader.read("durability", Durability::Everysec, parse_durability);
+    if matches!(durability, Durability::Replicated(_)) && url.is_none() {
+        reader.mistakes.push(
+            "`durability` can be replicated: only with a `redis_url`: the private one has no replicas".to_owned(),
+        );
+    }
     let log = reader.read("log", String::new(), |text| {
         let checked: Result<tracing_subscriber::EnvFilter, _> = text.parse();
         checked.map(|_| text.to_owned()).map_err(|_| "must be a tracing filter such as info,ranq=debug".to_owned())
@@ -185,7 +214,9 @@ pub(super) fn check(
         redis_timeout,
         admin_token: token.map(|(_, token)| token),
         limits,
+        archive,
         audit_entries,
+        profiles_allow_private,
         auto_create,
         key_prefix,
         log,

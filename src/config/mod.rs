@@ -1,7 +1,9 @@
 //! Settings: `default.toml` ← a file ← `RANQ_*` ← flags, validated once, with every mistake said at once.
 
+mod archive;
 mod check;
 mod parse;
+mod redis_url;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,6 +15,8 @@ use config::{FileFormat, Map, Source, Value};
 use ipnet::IpNet;
 use secrecy::SecretString;
 
+pub use self::archive::{ArchiveSettings, ArchiveTarget, WhenFull};
+pub use self::redis_url::RedisUrl;
 use crate::types::RateLimit;
 
 /// Every setting with its comment and default.
@@ -45,7 +49,7 @@ pub struct Config {
     pub metrics_access: MetricsAccess,
     /// Which Redis to use.
     pub redis: RedisTarget,
-    /// How the embedded Redis keeps what is written.
+    /// How what is written is kept.
     pub durability: Durability,
     /// How long one call to Redis may take.
     pub redis_timeout: Duration,
@@ -53,8 +57,12 @@ pub struct Config {
     pub admin_token: Option<SecretString>,
     /// How much may be asked for.
     pub limits: Limits,
+    /// Where finished jobs go for good; nowhere without one.
+    pub archive: Option<ArchiveSettings>,
     /// About how many entries the audit log keeps.
     pub audit_entries: u64,
+    /// Whether upstreams of profiles may be at addresses that are not public.
+    pub profiles_allow_private: bool,
     /// Whether the first score creates its leaderboard.
     pub auto_create: bool,
     /// What every Redis key begins with.
@@ -151,13 +159,17 @@ pub enum MetricsAccess {
     Off,
 }
 
-/// When the embedded Redis writes its append-only file through to the disk.
+/// What a write must have reached before it is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// Every second, in the background.
+    /// The memory of Redis alone.
+    Memory,
+    /// The memory, and the disk within a second or two.
     Everysec,
-    /// Before it answers.
+    /// The disk.
     Always,
+    /// The memory of so many replicas.
+    Replicated(u32),
 }
 
 /// The form of the log.

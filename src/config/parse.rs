@@ -3,14 +3,17 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
-use redis::IntoConnectionInfo;
 use secrecy::SecretString;
 
-use super::Origins;
+use super::{Durability, Origins, RedisUrl};
 use crate::types::RateLimit;
 
-/// How the URL of a Redis begins that is reached over TLS.
-pub(super) const OVER_TLS: &str = "rediss://";
+/// More would wait for each other longer than for a disk.
+const MOST_REPLICAS: u32 = 16;
+
+const NO_REDIS_URL: &str = "\
+must be redis://[user:password@]host[:port][/db], redis+sentinel://[user:password@]host[:port],…/NAME[/db], \
+redis+cluster://[user:password@]host[:port],…, the same with rediss in place of redis for TLS, or unix:///path/to/redis.sock";
 
 pub(super) fn parse_address(text: &str) -> Result<SocketAddr, String> {
     let numeric = text.strip_prefix("localhost:").map_or(text.to_owned(), |port| format!("127.0.0.1:{port}"));
@@ -54,12 +57,22 @@ pub(super) fn parse_redis_url(text: &str) -> Result<Option<SecretString>, String
     if text.contains('#') {
         return Err("must have no `#`: certificates are always checked, and in a password it is written %23".to_owned());
     }
-    let known = ["redis://", OVER_TLS, "unix://", "redis+unix://"].iter().any(|scheme| text.starts_with(scheme));
-    // The parser's own words may repeat the URL, password included.
-    if !known || text.into_connection_info().is_err() {
-        return Err("must be redis://[user:password@]host[:port][/db], the same with rediss:// for TLS, or unix:///path/to/redis.sock".to_owned());
+    if RedisUrl::parse(text).is_none() {
+        return Err(NO_REDIS_URL.to_owned());
     }
     Ok(Some(SecretString::from(text.to_owned())))
+}
+
+pub(super) fn parse_durability(text: &str) -> Result<Durability, String> {
+    let replicas = |number: &str| number.trim().parse().ok().filter(|number| (1..=MOST_REPLICAS).contains(number));
+    match text {
+        "memory" => Ok(Durability::Memory),
+        "everysec" => Ok(Durability::Everysec),
+        "always" => Ok(Durability::Always),
+        _ => text.strip_prefix("replicated:").and_then(replicas).map(Durability::Replicated).ok_or_else(|| {
+            format!("must be memory, everysec, always, or replicated: with 1 to {MOST_REPLICAS} replicas behind it")
+        }),
+    }
 }
 
 pub(super) fn parse_token(text: &str) -> Result<Option<(usize, SecretString)>, String> {

@@ -63,6 +63,15 @@ pub enum EmbeddedError {
         /// Who wrote the lock.
         holder: String,
     },
+    /// What was kept would not be read.
+    #[error(
+        "{} holds what was written under another durability, and `memory` would hide it: use another data_dir, or remove it",
+        .path.display()
+    )]
+    Hides {
+        /// The append-only file's directory.
+        path: PathBuf,
+    },
     /// The server ended while it started.
     #[error("redis-server ended while it started ({status}); its log ends with:\n{log}")]
     Ended {
@@ -114,6 +123,10 @@ impl EmbeddedRedis {
         std::fs::create_dir_all(&directory).map_err(failed)?;
         std::fs::set_permissions(&directory, Permissions::from_mode(0o700)).map_err(failed)?;
         let directory = directory.canonicalize().map_err(failed)?;
+        let kept = directory.join("appendonlydir");
+        if durability == Durability::Memory && kept.exists() {
+            return Err(EmbeddedError::Hides { path: kept });
+        }
         let lock = lock(&directory)?;
         let socket = socket_path(&directory).map_err(failed)?;
 
@@ -272,11 +285,12 @@ impl Launch {
         let mut command = command_of(&self.program);
         command.args(["--port", "0", "--unixsocketperm", "700", "--unixsocket"]).arg(&self.socket);
         command.arg("--dir").arg(&self.directory).arg("--logfile").arg(self.directory.join("redis.log"));
-        command.args(["--daemonize", "no", "--save", "", "--appendonly", "yes", "--appendfsync"]);
-        command.arg(match self.durability {
-            Durability::Everysec => "everysec",
-            Durability::Always => "always",
-        });
+        let (append, sync) = match self.durability {
+            Durability::Memory => ("no", "no"),
+            Durability::Everysec | Durability::Replicated(_) => ("yes", "everysec"),
+            Durability::Always => ("yes", "always"),
+        };
+        command.args(["--daemonize", "no", "--save", "", "--appendonly", append, "--appendfsync", sync]);
         // Each score writes about half a kilobyte, so that the default of 64 MB would rewrite every few seconds.
         command.args(["--auto-aof-rewrite-min-size", "256mb", "--maxmemory-policy", "noeviction"]);
         // A ZSET that is no skip list is read from its beginning for each change: the 64 leases of 64 workers cost a tenth of a job.

@@ -8,11 +8,23 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 use tracing::warn;
 
 use super::Effect;
+use super::cluster::Redirect;
 use crate::error::Error;
 
 /// Answers of a server that takes no such command now, and has changed nothing.
-const REFUSALS: [&str; 9] =
-    ["OOM", "MISCONF", "LOADING", "READONLY", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS"];
+const REFUSALS: [&str; 11] = [
+    "OOM",
+    "MISCONF",
+    "LOADING",
+    "READONLY",
+    "CLUSTERDOWN",
+    "MASTERDOWN",
+    "MOVED",
+    "ASK",
+    "TRYAGAIN",
+    "BUSY",
+    "NOREPLICAS",
+];
 
 /// Answers of a server that does not know who calls.
 const STRANGERS: [&str; 2] = ["NOAUTH", "WRONGPASS"];
@@ -29,6 +41,13 @@ pub(super) enum Failure {
     NotConnected(NoConnection),
     /// Redis, or the way to it, said so.
     Redis(RedisError),
+    /// It is done, and not on as many replicas as it should be.
+    NotReplicated {
+        /// How many should have it.
+        wanted: u32,
+        /// How many had it in time.
+        reached: u32,
+    },
 }
 
 /// Why there is no connection, as far as clients may know; the log has the cause.
@@ -76,17 +95,23 @@ impl Failure {
     pub(super) fn into_error(self, effect: Effect) -> Error {
         let error = match self {
             Self::NotConnected(why) => return Error::StoreUnavailable(why.to_string()),
+            Self::NotReplicated { wanted, reached } => {
+                return Error::OutcomeUnknown(format!("it is on {reached} of {wanted} replicas so far"));
+            }
             Self::Redis(error) => error,
         };
         if error.is_io_error() {
             return match effect {
                 Effect::Read => Error::StoreUnavailable("Redis did not answer".to_owned()),
-                Effect::Free | Effect::Store => Error::OutcomeUnknown(error.to_string()),
+                Effect::Free | Effect::Pass | Effect::Store => Error::OutcomeUnknown(error.to_string()),
             };
         }
         match error.code() {
             Some(code) if REFUSALS.contains(&code) => {
                 Error::StoreUnavailable(format!("Redis takes no such command now ({code})"))
+            }
+            _ if matches!(error.kind(), ErrorKind::Server(ServerErrorKind::NoScript)) => {
+                Error::StoreUnavailable("Redis forgets the scripts of this service".to_owned())
             }
             Some(code) if STRANGERS.contains(&code) => Error::StoreUnavailable(NoConnection::Refused.to_string()),
             Some(FORBIDDEN) => {
@@ -98,7 +123,7 @@ impl Failure {
                 warn!("Redis forbids a part of a call: {error}");
                 match effect {
                     Effect::Read => Error::StoreUnavailable(MISSING_RIGHT.to_owned()),
-                    Effect::Free | Effect::Store => Error::OutcomeUnknown(MISSING_RIGHT.to_owned()),
+                    Effect::Free | Effect::Pass | Effect::Store => Error::OutcomeUnknown(MISSING_RIGHT.to_owned()),
                 }
             }
             Some(_) | None => Error::Internal(error.to_string()),
@@ -108,6 +133,26 @@ impl Failure {
     /// Whether the connection went away, so that another one may do better.
     pub(super) fn is_lost_connection(&self) -> bool {
         matches!(self, Self::Redis(error) if error.is_connection_dropped())
+    }
+
+    /// Where a node of a Cluster sends the caller to.
+    pub(super) fn redirect(&self) -> Option<Redirect> {
+        match self {
+            Self::Redis(error) => Redirect::of(error),
+            Self::NotConnected(_) | Self::NotReplicated { .. } => None,
+        }
+    }
+
+    /// Whether a node of a Cluster may have been replaced.
+    pub(super) fn may_mean_another_master(&self) -> bool {
+        match self {
+            Self::NotConnected(_) => true,
+            Self::Redis(error) => {
+                error.is_io_error()
+                    || error.code().is_some_and(|code| matches!(code, "CLUSTERDOWN" | "READONLY" | "MASTERDOWN"))
+            }
+            Self::NotReplicated { .. } => false,
+        }
     }
 
     /// Whether the connection is of no more use: it is gone, it hangs, its server has become a replica, or knows it no more.

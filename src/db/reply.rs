@@ -101,6 +101,16 @@ impl Reply {
     }
 }
 
+/// A value as text; empty where it is none.
+pub(super) fn text_of(value: &Value) -> String {
+    match value {
+        Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => text.clone(),
+        Value::Int(number) => number.to_string(),
+        _ => String::new(),
+    }
+}
+
 fn unexpected(value: &Value) -> Error {
     Error::Internal(format!("a script answered {value:?}"))
 }

@@ -1,6 +1,6 @@
 //! Lua scripts, compiled into the binary and called by their digest.
 
-use redis::{Cmd, Value};
+use redis::{Arg, Cmd, Value};
 
 use super::Db;
 use crate::error::Result;
@@ -12,8 +12,17 @@ pub enum Effect {
     Read,
     /// Makes room: runs on a full server.
     Free,
+    /// Changes what may be lost with a server that fails: runs on a full server, and waits for no replica.
+    Pass,
     /// Stores: refused as a whole on a full server.
     Store,
+}
+
+impl Effect {
+    /// Whether what was acknowledged must not be lost.
+    pub(super) fn must_last(self) -> bool {
+        matches!(self, Self::Free | Self::Store)
+    }
 }
 
 /// A script made of shared parts and a body.
@@ -30,7 +39,7 @@ impl Script {
     pub fn new(name: &'static str, effect: Effect, parts: &[&str]) -> Self {
         let shebang = match effect {
             Effect::Read => "#!lua flags=no-writes",
-            Effect::Free => "#!lua flags=allow-oom",
+            Effect::Free | Effect::Pass => "#!lua flags=allow-oom",
             Effect::Store => "#!lua",
         };
         let code = format!("{shebang}\n{}", parts.join("\n"));
@@ -70,21 +79,26 @@ impl ScriptCall<'_> {
         self
     }
 
-    /// Runs the script; loads it first where the server does not know it.
+    /// Runs the script. Where the server does not know it, it is sent as a whole, and known from then on: so it runs
+    /// wherever its keys are, be they on the way to another node of a Cluster.
     ///
     /// # Errors
     ///
     /// `StoreUnavailable` when nothing was changed, `OutcomeUnknown` when the answer of a script that changes something
     /// was lost.
     pub async fn run(self, db: &Db) -> Result<Value> {
-        let effect = self.script.effect;
-        match db.command(&self.command, self.script.name, effect).await {
+        let Script { name, effect, code, .. } = self.script;
+        match db.command(&self.command, name, *effect).await {
             Err(failure) if failure.is_unknown_script() => {}
-            other => return other.map_err(|failure| failure.into_error(effect)),
+            other => return other.map_err(|failure| failure.into_error(*effect)),
         }
-        let mut load = redis::cmd("SCRIPT");
-        load.arg("LOAD").arg(&self.script.code);
-        db.run(&load, "script_load", Effect::Read).await?;
-        db.run(&self.command, self.script.name, effect).await
+        let mut whole = redis::cmd("EVAL");
+        whole.arg(code);
+        for argument in self.command.args_iter().skip(2) {
+            if let Arg::Simple(bytes) = argument {
+                whole.arg(bytes);
+            }
+        }
+        db.run(&whole, name, *effect).await
     }
 }

@@ -1,30 +1,85 @@
-//! The way to a Redis that is not the service's own: its address, who the service is there, and how the server is trusted.
+//! The way to a Redis that is not the service's own: its addresses, who the service is there, and how the server is trusted.
 
 use std::path::Path;
 
 use redis::{Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, TlsCertificates};
 use secrecy::ExposeSecret as _;
 
-use crate::config::{Certificates, ClientCertificate, RedisServer};
+use crate::config::{Certificates, ClientCertificate, RedisServer, RedisUrl};
 
 /// What opens every certificate of a PEM file (RFC 7468).
 const BEGIN_CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
-/// Reads the certificates that the settings name, and puts them and the URL together.
-///
-/// # Errors
-///
-/// What is wrong, in one line without any secret.
-pub fn connection_to(server: &RedisServer) -> Result<ConnectionInfo, String> {
-    // The parser's own words may repeat the URL, password included.
-    let info = server.url.expose_secret().into_connection_info().map_err(|_| "its URL cannot be read".to_owned())?;
+/// Where a Redis is.
+pub enum Target {
+    /// One server.
+    Server(ConnectionInfo),
+    /// The server that Sentinels call the master of a name.
+    Sentinel(SentinelTarget),
+    /// A Cluster, by some of its nodes.
+    Cluster(Vec<ConnectionInfo>),
+}
+
+/// A master and who knows it.
+pub struct SentinelTarget {
+    /// The Sentinels.
+    pub(super) sentinels: Vec<ConnectionInfo>,
+    /// The name of the master and its replicas.
+    pub(super) name: String,
+    /// How to connect to the master; its address is to be replaced.
+    pub(super) master: ConnectionInfo,
+}
+
+impl From<ConnectionInfo> for Target {
+    fn from(info: ConnectionInfo) -> Self {
+        Self::Server(info)
+    }
+}
+
+impl Target {
+    /// Reads the certificates that the settings name, and puts them and the URL together.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, in one line without any secret.
+    pub fn of(server: &RedisServer) -> Result<Self, String> {
+        // The parser's own words may repeat the URL, password included.
+        let unreadable = || "its URL cannot be read".to_owned();
+        let url = RedisUrl::parse(server.url.expose_secret()).ok_or_else(unreadable)?;
+        let connect = |url: &String| -> Result<ConnectionInfo, String> {
+            trusted(url.as_str().into_connection_info().map_err(|_| unreadable())?, &server.certificates)
+        };
+        Ok(match &url {
+            RedisUrl::Server(url) => Self::Server(connect(url)?),
+            RedisUrl::Sentinel { sentinels, name, master } => Self::Sentinel(SentinelTarget {
+                sentinels: sentinels.iter().map(connect).collect::<Result<_, _>>()?,
+                name: name.clone(),
+                master: connect(master)?,
+            }),
+            RedisUrl::Cluster(nodes) => Self::Cluster(nodes.iter().map(connect).collect::<Result<_, _>>()?),
+        })
+    }
+}
+
+/// The same server elsewhere: only the address is another one.
+pub(super) fn moved_to(info: &ConnectionInfo, host: &str, port: u16) -> ConnectionInfo {
+    let address = match info.addr() {
+        ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
+            ConnectionAddr::TcpTls { host: host.to_owned(), port, insecure: *insecure, tls_params: tls_params.clone() }
+        }
+        _ => ConnectionAddr::Tcp(host.to_owned(), port),
+    };
+    info.clone().set_addr(address)
+}
+
+/// With what a connection over TLS needs.
+fn trusted(info: ConnectionInfo, certificates: &Certificates) -> Result<ConnectionInfo, String> {
     if !matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
         return Ok(info);
     }
     // Another part of the process may have been first.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let certificates = read(&server.certificates)?;
-    let client = Client::build_with_tls(info, certificates).map_err(|error| error.to_string())?;
+    let client = Client::build_with_tls(info, read(certificates)?).map_err(|error| error.to_string())?;
     Ok(client.get_connection_info().clone())
 }
 

@@ -1,6 +1,7 @@
 //! A Pub/Sub subscription that comes back by itself.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -9,6 +10,7 @@ use redis::{Client, ConnectionInfo, ErrorKind, RedisError, RedisResult, Value};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
+use super::connection::{Shared, Way};
 use crate::metrics::Metrics;
 
 /// How often the server is asked whether it is still there: a peer that died without a word sends nothing, as an idle one.
@@ -18,7 +20,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// One channel's messages, over a connection of its own.
 pub struct Subscriber {
-    info: ConnectionInfo,
+    source: Source,
     channel: String,
     /// How long connecting, subscribing and each ping may take.
     timeout: Duration,
@@ -26,9 +28,24 @@ pub struct Subscriber {
     metrics: Metrics,
 }
 
+/// Whom to ask for messages.
+enum Source {
+    /// One server.
+    At(Box<ConnectionInfo>),
+    /// Whichever server is the right one.
+    Behind(Arc<Shared>),
+}
+
 impl Subscriber {
-    pub(super) fn new(info: ConnectionInfo, channel: String, timeout: Duration, metrics: Metrics) -> Self {
-        Self { info, channel, timeout, ping_every: PING_EVERY, metrics }
+    /// To one server.
+    pub(super) fn to(info: ConnectionInfo, channel: String, timeout: Duration, metrics: Metrics) -> Self {
+        Self { source: Source::At(Box::new(info)), channel, timeout, ping_every: PING_EVERY, metrics }
+    }
+
+    /// To the Redis of a handle.
+    pub(super) fn of(shared: Arc<Shared>, channel: String) -> Self {
+        let (timeout, metrics) = (shared.timeout, shared.metrics.clone());
+        Self { source: Source::Behind(shared), channel, timeout, ping_every: PING_EVERY, metrics }
     }
 
     /// Hands each message to `on_message`, for ever; to stop, drop the future.
@@ -61,7 +78,8 @@ impl Subscriber {
 
     /// Connects, subscribes and hands on messages until something fails.
     async fn follow(&self, on_message: &mut impl FnMut(&str), stood: &mut impl FnMut()) -> RedisResult<Infallible> {
-        let client = Client::open(self.info.clone())?;
+        let (info, era) = self.place().await?;
+        let client = Client::open(info)?;
         let (mut sink, mut messages) = self.in_time(client.get_async_pubsub()).await?.split();
         self.in_time(sink.subscribe(&self.channel)).await?;
         self.metrics.redis_connected();
@@ -76,6 +94,36 @@ impl Subscriber {
         tokio::select! {
             error = hand_on => Err(error),
             error = self.ping(&mut sink) => Err(error),
+            () = self.replaced(era) => Err(RedisError::from((ErrorKind::Io, "another Redis has become the master"))),
+        }
+    }
+
+    /// Where to subscribe, and in which master's time that is so. In a Cluster every node has all messages.
+    async fn place(&self) -> RedisResult<(ConnectionInfo, u64)> {
+        let nobody = || RedisError::from((ErrorKind::Io, "no Redis can be found"));
+        match &self.source {
+            Source::At(info) => Ok((ConnectionInfo::clone(info), 0)),
+            Source::Behind(shared) => match &shared.way {
+                Way::Server(node) => Ok((node.info.clone(), 0)),
+                Way::Sentinel(sentinel) => {
+                    let master = sentinel.master().await.map_err(|_| nobody())?;
+                    Ok((master.info.clone(), sentinel.era()))
+                }
+                Way::Cluster(cluster) => {
+                    cluster.look().await;
+                    let masters = cluster.masters();
+                    let node = fastrand::choice(&masters).ok_or_else(nobody)?;
+                    Ok((node.info.clone(), 0))
+                }
+            },
+        }
+    }
+
+    /// Returns when the master of that time is one no more.
+    async fn replaced(&self, era: u64) {
+        match &self.source {
+            Source::Behind(shared) if let Way::Sentinel(sentinel) = &shared.way => sentinel.changed_since(era).await,
+            Source::At(_) | Source::Behind(_) => std::future::pending().await,
         }
     }
 

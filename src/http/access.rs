@@ -12,13 +12,17 @@ use actix_web::http::header::{AUTHORIZATION, HeaderValue};
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 
+use super::Services;
 use super::limits::Meter;
 use super::noting::Noting;
 use super::problem::Problem;
+use crate::archive::Archive;
 use crate::audit::{AuditLog, Log};
 use crate::auth::{Caller, Gate, Lasting, Scope, Tokens};
+use crate::erase::Erasure;
 use crate::error::{Error, Result};
 use crate::leaderboard::{Act, Leaderboards};
+use crate::profile::Profiles;
 use crate::queue::Queues;
 use crate::types::Reason;
 
@@ -83,18 +87,24 @@ needs!(
 /// The services behind the operations. Nobody else has them, and nobody else can name this type.
 struct Guarded {
     leaderboards: Data<Leaderboards>,
+    profiles: Data<Profiles>,
     queues: Data<Queues>,
+    archive: Data<Archive>,
+    erasure: Data<Erasure>,
     tokens: Data<Tokens>,
     audit: Data<AuditLog>,
 }
 
 /// The services of the thread that serves, as data of the application.
-pub fn guarded(leaderboards: Leaderboards, queues: Queues, tokens: Tokens, audit: AuditLog) -> impl Sized + 'static {
+pub fn guarded(services: &Services) -> impl Sized + 'static {
     Guarded {
-        leaderboards: Data::new(leaderboards),
-        queues: Data::new(queues),
-        tokens: Data::new(tokens),
-        audit: Data::new(audit),
+        leaderboards: Data::new(services.leaderboards.clone()),
+        profiles: Data::new(services.profiles.clone()),
+        queues: Data::new(services.queues.clone()),
+        archive: Data::new(services.archive.clone()),
+        erasure: Data::new(services.erasure.clone()),
+        tokens: Data::new(services.tokens.clone()),
+        audit: Data::new(services.audit.clone()),
     }
 }
 
@@ -114,7 +124,7 @@ macro_rules! services {
     )*};
 }
 
-services!(Leaderboards leaderboards, Queues queues, Tokens tokens, AuditLog audit);
+services!(Leaderboards leaderboards, Profiles profiles, Queues queues, Archive archive, Erasure erasure, Tokens tokens, AuditLog audit);
 
 /// A service for a caller who has the scope that the operation needs. It stands first in a handler, so that nothing else of
 /// the request is looked at before.

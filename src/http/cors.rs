@@ -21,7 +21,7 @@ const TAKEN: HeaderValue = HeaderValue::from_static(
 );
 /// What the operations say in headers, beside what every page may read.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "ETag, Idempotent-Replayed, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id",
+    "Cache-Status, ETag, Idempotent-Replayed, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id",
 );
 /// How long a browser may remember a preflight, in seconds: no browser does for more than two hours.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");

@@ -74,6 +74,11 @@ pub fn answered(status: StatusCode, body: &impl Serialize, replayed: bool) -> Ht
 /// The answer to a read, with a weak `ETag` (RFC 9110, section 8.8.3), or 304 where the client has it already.
 pub fn tagged(request: &HttpRequest, body: &impl Serialize) -> std::result::Result<HttpResponse, Problem> {
     let body = serde_json::to_vec(body).map_err(|error| Error::Internal(format!("an answer has no JSON: {error}")))?;
+    Ok(tagged_text(request, body))
+}
+
+/// The same of JSON that is written already.
+pub fn tagged_text(request: &HttpRequest, body: Vec<u8>) -> HttpResponse {
     let mut hasher = DefaultHasher::new();
     hasher.write(&body);
     let tag = format!("W/\"{:016x}\"", hasher.finish());
@@ -86,9 +91,9 @@ pub fn tagged(request: &HttpRequest, body: &impl Serialize) -> std::result::Resu
     let mut response = HttpResponse::build(status);
     response.insert_header((header::ETAG, tag)).insert_header((header::CACHE_CONTROL, "private, no-cache"));
     if status == StatusCode::NOT_MODIFIED {
-        return Ok(response.finish());
+        return response.finish();
     }
-    Ok(response.content_type("application/json").body(body))
+    response.content_type("application/json").body(body)
 }
 
 /// The weak comparison of RFC 9110, section 8.8.3.2.

@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
+use actix_web::http::header::{CACHE_STATUS, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, delete, get, post};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 use super::access::{self, Allowed, JobsEnqueue, QueuesAdmin, QueuesRead};
-use super::headers::{IdempotencyHeader, answered, once};
+use super::headers::{IdempotencyHeader, answered, once, tagged};
 use super::json::{self, Body, Json, OptionalJson, json_response};
 use super::problem::{Problem, ProblemBody, status};
-use super::query::{NoParameters, OfJob, OfQueue, Query};
+use super::query::{NoParameters, OfJob, OfQueue, Query, cursor, next_cursor};
+use crate::archive::{Archive, Source};
 use crate::auth::Lasting;
 use crate::error::{Error, Fault, Result};
 use crate::queue::{Job, ListPlace, NewJob, OnDuplicate, Queues, Start, State, Unique, UniqueUntil};
@@ -300,15 +300,23 @@ pub struct WaitParameters {
 }
 
 /// Gives a job; with `wait_ms`, when it has finished or the wait has ended. Where the token ends meanwhile, 401.
+///
+/// What has left Redis is read from the archive, if the service has one. `Cache-Status` is then `ranq; fwd=miss`, or
+/// `ranq; hit; detail=archived` where it was read lately; for what has not left it is `ranq; hit`. `If-None-Match` is looked at when the wait
+/// is over, and a job has the same `ETag` wherever it comes from.
 #[utoipa::path(
     tag = "jobs",
     security(("token" = ["queues:read"])),
     params(OfJob, WaitParameters),
-    responses((status = 200, description = "The job.", body = Job)),
+    responses(
+        (status = 200, description = "The job.", body = Job),
+        (status = 304, description = "The client has it already, by `If-None-Match`."),
+    ),
 )]
 #[get("/v1/queues/{queue}/jobs/{id}")]
 pub async fn get_job(
     queues: Allowed<QueuesRead, Queues>,
+    archive: Allowed<QueuesRead, Archive>,
     request: HttpRequest,
     at: OfJob,
     parameters: Query<WaitParameters>,
@@ -318,9 +326,25 @@ pub async fn get_job(
     let job = tokio::select! {
         biased;
         () = lasting.ended() => return Err(Error::Unauthenticated.into()),
-        job = queues.job(&at.queue, &at.id, wait) => job?,
+        job = queues.job(&at.queue, &at.id, wait) => job,
     };
-    Ok(json_response(StatusCode::OK, &job))
+    if !archive.is_there() {
+        return tagged(&request, &job?);
+    }
+    let (mut response, status) = match job {
+        Ok(job) => (tagged(&request, &job)?, "ranq; hit"),
+        Err(Error::NoJob { .. }) => {
+            let archived = archive.job(&at.queue, &at.id).await?;
+            let status = match archived.source {
+                Source::Cache => "ranq; hit; detail=archived",
+                Source::Database => "ranq; fwd=miss",
+            };
+            (tagged(&request, &archived.job)?, status)
+        }
+        Err(error) => return Err(error.into()),
+    };
+    response.headers_mut().insert(CACHE_STATUS, HeaderValue::from_static(status));
+    Ok(response)
 }
 
 /// Which jobs to list.
@@ -369,25 +393,17 @@ pub async fn list_jobs(
     parameters: Query<JobsParameters>,
 ) -> std::result::Result<HttpResponse, Problem> {
     let JobsParameters { state, limit, cursor } = parameters.0;
-    let from = cursor.map(|cursor| read_cursor(&cursor, &at.queue, state)).transpose()?;
+    let from = cursor.map(|text| read_cursor(&text, &at.queue, state)).transpose()?;
     let page = queues.jobs(&at.queue, state, from, limit).await?;
-    let next_cursor = page.next.map(|(state, place)| write_cursor(&at.queue, state, &place)).transpose()?;
+    let next_cursor = page.next.map(|(state, place)| next_cursor(&(&at.queue, state, place))).transpose()?;
     Ok(json_response(StatusCode::OK, &JobsView { jobs: page.jobs, next_cursor }))
 }
 
-fn write_cursor(queue: &QueueName, state: State, place: &ListPlace) -> Result<String> {
-    let text = serde_json::to_string(&(queue, state, place));
-    text.map(|text| URL_SAFE_NO_PAD.encode(text))
-        .map_err(|error| Error::Internal(format!("a cursor has no JSON: {error}")))
-}
-
 fn read_cursor(text: &str, queue: &QueueName, only: Option<State>) -> Result<(State, ListPlace)> {
-    let decoded = URL_SAFE_NO_PAD.decode(text).ok();
-    decoded
-        .and_then(|bytes| serde_json::from_slice::<(QueueName, State, ListPlace)>(&bytes).ok())
-        .filter(|(of, state, place)| of == queue && only.is_none_or(|only| only == *state) && place.fits(*state))
-        .map(|(_, state, place)| (state, place))
-        .ok_or_else(|| Error::Malformed("the cursor is not one that this service gave for this list".to_owned()))
+    let is_of_list = |(of, state, place): &(QueueName, State, ListPlace)| {
+        of == queue && only.is_none_or(|only| only == *state) && place.fits(*state)
+    };
+    cursor(text, is_of_list).map(|(_, state, place)| (state, place))
 }
 
 /// Makes a dead or scheduled job ready now.

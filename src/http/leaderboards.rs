@@ -11,6 +11,7 @@ use super::json::{Body, Json, json_response};
 use super::problem::Problem;
 use super::query::{ListParameters, NoParameters, OfLeaderboard, Query, name_cursor, next_name_cursor};
 use crate::leaderboard::{Leaderboards, Settings, Summary};
+use crate::profile::Profiles;
 use crate::types::{LeaderboardName, Timestamp};
 
 impl Body for Settings {
@@ -76,10 +77,14 @@ pub struct LeaderboardsView {
 #[put("/v1/leaderboards/{leaderboard}")]
 pub async fn put_leaderboard(
     leaderboards: Allowed<LeaderboardsAdmin, Leaderboards>,
+    profiles: Allowed<LeaderboardsAdmin, Profiles>,
     at: OfLeaderboard,
     _: Query<NoParameters>,
     settings: Json<Settings>,
 ) -> Result<HttpResponse, Problem> {
+    if let Some(upstream) = &settings.0.profiles {
+        profiles.check(upstream)?;
+    }
     for queue in settings.0.queues() {
         leaderboards.caller().check_queue(queue)?;
     }

@@ -5,13 +5,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::access::{Allowed, LeaderboardsAdmin, LeaderboardsRead};
-use super::headers::tagged;
 use super::json::{Body, Json};
+use super::past::PeriodRead;
 use super::problem::Problem;
 use super::query::{NoParameters, OfLeaderboard, OfMember, Query};
-use super::rankings::{EntryView, RankingsView, view_parameters};
-use crate::error::Error;
-use crate::leaderboard::{Leaderboards, Page, Ranking, View};
+use super::rankings::{EntryView, RankingsView, no_member, view_parameters};
+use crate::archive::{Archive, Past};
+use crate::error::{Error, Result};
+use crate::leaderboard::{Leaderboards, Lookup, Page, Ranking, View};
+use crate::profile::Profiles;
 use crate::types::{LeaderboardName, Member, Radius, Score, WindowName, read_object};
 
 const MAX_LOOKUP: usize = 1000;
@@ -23,6 +25,11 @@ view_parameters! {
         /// that was taken by this time (RFC 3339).
         #[param(nullable = false)]
         since: Option<String>,
+        /// Adds `profile` to each entry: what the upstream of the leaderboard's setting `profiles` says of the member, as far as it
+        /// is known within half a second.
+        #[serde(default)]
+        #[param(value_type = Option<bool>, default = false, nullable = false)]
+        profiles: bool,
     }
 }
 
@@ -40,6 +47,16 @@ pub struct MemberView {
     total: u64,
 }
 
+impl MemberView {
+    fn new(mut page: Page, ranking: Ranking) -> Result<Self> {
+        let entry = page.entries.pop().ok_or_else(|| Error::Internal("a member's entry was not given".to_owned()))?;
+        // Dense ranks do not count entries, places do.
+        let place = if ranking == Ranking::Dense { page.asked + 1 } else { entry.rank };
+        let percentile = page.percentile(place);
+        Ok(Self { entry: EntryView::new(entry, &page.columns), percentile, total: page.total })
+    }
+}
+
 /// Reads a member's entry.
 #[utoipa::path(
     tag = "members",
@@ -53,18 +70,32 @@ pub struct MemberView {
 #[get("/v1/leaderboards/{leaderboard}/members/{member}")]
 pub async fn get_member(
     leaderboards: Allowed<LeaderboardsRead, Leaderboards>,
+    profiles: Allowed<LeaderboardsRead, Profiles>,
+    archive: Allowed<LeaderboardsRead, Archive>,
     request: HttpRequest,
     at: OfMember,
     parameters: Query<MemberParameters>,
-) -> Result<HttpResponse, Problem> {
+) -> std::result::Result<HttpResponse, Problem> {
     let view = parameters.0.view();
-    let mut page = leaderboards.member(&at.leaderboard, &at.member, &view).await?;
-    leaderboards.note_movement(&at.leaderboard, &view, parameters.0.since.as_deref(), &mut page).await?;
-    let entry = page.entries.pop().ok_or_else(|| Error::Internal("a member's entry was not given".to_owned()))?;
-    // Dense ranks do not count entries, places do.
-    let place = if parameters.0.ranking == Ranking::Dense { page.asked + 1 } else { entry.rank };
-    let percentile = page.percentile(place);
-    tagged(&request, &MemberView { entry: EntryView::new(entry, &page.columns), percentile, total: page.total })
+    let (name, member, since) = (&at.leaderboard, &at.member, parameters.0.since.as_deref());
+    let profiles = parameters.0.profiles.then_some(&*profiles);
+    let read = PeriodRead { leaderboards: &leaderboards, archive: &archive, name, view: &view, since, profiles };
+    let live = async {
+        let mut page = leaderboards.member(name, member, &view).await?;
+        read.note_movement(&mut page).await?;
+        let mut shown = MemberView::new(page, view.ranking)?;
+        read.add_profiles([&mut shown.entry]).await?;
+        Ok(shown)
+    };
+    let past = async |past: &Past| {
+        let mut page = past.around_member(name, member, &view, 0).await?;
+        read.note_past_movement(&mut page.entries).await?;
+        let mut shown = MemberView::new(page, view.ranking)?;
+        read.add_profiles([&mut shown.entry]).await?;
+        Ok(shown)
+    };
+    let absent = || Error::NoMember { leaderboard: name.clone(), member: member.clone() };
+    Ok(read.answer(&format!("member {member}"), absent, live, past).await?.tagged(&request))
 }
 
 view_parameters! {
@@ -74,6 +105,11 @@ view_parameters! {
         /// that was taken by this time (RFC 3339).
         #[param(nullable = false)]
         since: Option<String>,
+        /// Adds `profile` to each entry: what the upstream of the leaderboard's setting `profiles` says of the member, as far as it
+        /// is known within half a second.
+        #[serde(default)]
+        #[param(value_type = Option<bool>, default = false, nullable = false)]
+        profiles: bool,
         /// How many entries to give on each side.
         #[serde(default)]
         #[param(value_type = Option<u32>, minimum = 0, maximum = 100, default = 5, nullable = false)]
@@ -138,16 +174,34 @@ impl AroundMemberView {
 #[get("/v1/leaderboards/{leaderboard}/members/{member}/around")]
 pub async fn get_around_member(
     leaderboards: Allowed<LeaderboardsRead, Leaderboards>,
+    profiles: Allowed<LeaderboardsRead, Profiles>,
+    archive: Allowed<LeaderboardsRead, Archive>,
     request: HttpRequest,
     at: OfMember,
     parameters: Query<AroundMemberParameters>,
-) -> Result<HttpResponse, Problem> {
+) -> std::result::Result<HttpResponse, Problem> {
     let radius = parameters.0.radius.get();
     // The entry above is needed even where none is shown.
     let view = parameters.0.view();
-    let mut page = leaderboards.around_member(&at.leaderboard, &at.member, &view, radius.max(1)).await?;
-    leaderboards.note_movement(&at.leaderboard, &view, parameters.0.since.as_deref(), &mut page).await?;
-    tagged(&request, &AroundMemberView::new(at.leaderboard, page, parameters.0.radius))
+    let (name, member, since) = (&at.leaderboard, &at.member, parameters.0.since.as_deref());
+    let profiles = parameters.0.profiles.then_some(&*profiles);
+    let read = PeriodRead { leaderboards: &leaderboards, archive: &archive, name, view: &view, since, profiles };
+    let live = async {
+        let mut page = leaderboards.around_member(name, member, &view, radius.max(1)).await?;
+        read.note_movement(&mut page).await?;
+        let mut shown = AroundMemberView::new(name.clone(), page, parameters.0.radius);
+        read.add_profiles(&mut shown.rankings.entries).await?;
+        Ok(shown)
+    };
+    let past = async |past: &Past| {
+        let mut page = past.around_member(name, member, &view, radius.max(1)).await?;
+        read.note_past_movement(&mut page.entries).await?;
+        let mut shown = AroundMemberView::new(name.clone(), page, parameters.0.radius);
+        read.add_profiles(&mut shown.rankings.entries).await?;
+        Ok(shown)
+    };
+    let absent = || Error::NoMember { leaderboard: name.clone(), member: member.clone() };
+    Ok(read.answer(&format!("around {radius} {member}"), absent, live, past).await?.tagged(&request))
 }
 
 /// The members to look up.
@@ -188,6 +242,16 @@ pub struct PlacedEntryView {
     place: usize,
 }
 
+impl From<Lookup> for LookupView {
+    fn from(found: Lookup) -> Self {
+        let entries = found.entries.into_iter().map(|entry| EntryView::new(entry, &found.columns));
+        Self {
+            entries: entries.zip(1..).map(|(entry, place)| PlacedEntryView { entry, place }).collect(),
+            missing: found.missing,
+        }
+    }
+}
+
 /// Looks up many members: a ranking among friends.
 #[utoipa::path(
     tag = "members",
@@ -199,29 +263,43 @@ pub struct PlacedEntryView {
 #[post("/v1/leaderboards/{leaderboard}/members/lookup")]
 pub async fn lookup_members(
     leaderboards: Allowed<LeaderboardsRead, Leaderboards>,
+    profiles: Allowed<LeaderboardsRead, Profiles>,
+    archive: Allowed<LeaderboardsRead, Archive>,
     at: OfLeaderboard,
     parameters: Query<MemberParameters>,
     body: Json<LookupBody>,
-) -> Result<HttpResponse, Problem> {
+) -> std::result::Result<HttpResponse, Problem> {
     let members = body.0.members;
     if members.len() > MAX_LOOKUP {
         return Err(Error::invalid("/members", format!("must be at most {MAX_LOOKUP} members")).into());
     }
     let view = parameters.0.view();
     leaderboards.charge_items("/members", members.len()).await?;
-    let mut found = leaderboards.lookup(&at.leaderboard, &members, &view).await?;
-    leaderboards.note_movement_of(&at.leaderboard, &view, parameters.0.since.as_deref(), &mut found.entries).await?;
-    let entries = found.entries.into_iter().map(|entry| EntryView::new(entry, &found.columns));
-    let view = LookupView {
-        entries: entries.zip(1..).map(|(entry, place)| PlacedEntryView { entry, place }).collect(),
-        missing: found.missing,
+    let (name, since) = (&at.leaderboard, parameters.0.since.as_deref());
+    let profiles = parameters.0.profiles.then_some(&*profiles);
+    let read = PeriodRead { leaderboards: &leaderboards, archive: &archive, name, view: &view, since, profiles };
+    let live = async {
+        let mut found = leaderboards.lookup(name, &members, &view).await?;
+        read.note_movement_of(&mut found.entries).await?;
+        let mut shown = LookupView::from(found);
+        read.add_profiles(shown.entries.iter_mut().map(|placed| &mut placed.entry)).await?;
+        Ok(shown)
     };
-    Ok(HttpResponse::Ok().json(view))
+    let past = async |past: &Past| {
+        let mut found = past.lookup(&members, &view).await?;
+        read.note_past_movement(&mut found.entries).await?;
+        let mut shown = LookupView::from(found);
+        read.add_profiles(shown.entries.iter_mut().map(|placed| &mut placed.entry)).await?;
+        Ok(shown)
+    };
+    // Members have no line breaks.
+    let names = members.iter().map(Member::as_str).collect::<Vec<_>>().join("\n");
+    Ok(read.answer(&format!("lookup {names}\n"), no_member, live, past).await?.plain())
 }
 
 /// Removes a member from every window of a leaderboard.
 ///
-/// Periods that have ended and what is hidden of a banned member included. A ban stays.
+/// Periods that have ended, those in the archive, and what is hidden of a banned member included. A ban stays.
 #[utoipa::path(
     tag = "members",
     security(("token" = ["leaderboards:admin"])),
@@ -231,9 +309,16 @@ pub async fn lookup_members(
 #[delete("/v1/leaderboards/{leaderboard}/members/{member}")]
 pub async fn delete_member(
     leaderboards: Allowed<LeaderboardsAdmin, Leaderboards>,
+    archive: Allowed<LeaderboardsAdmin, Archive>,
     at: OfMember,
     _: Query<NoParameters>,
-) -> Result<HttpResponse, Problem> {
-    leaderboards.remove(&at.leaderboard, &at.member, &leaderboards.act(None)).await?;
+) -> std::result::Result<HttpResponse, Problem> {
+    let removed = leaderboards.remove(&at.leaderboard, &at.member, &leaderboards.act(None)).await;
+    if !archive.is_there() || !matches!(removed, Ok(()) | Err(Error::NoMember { .. })) {
+        removed?;
+    } else if archive.forget_standings_of(&at.leaderboard, &at.member).await? == 0 {
+        // One that is found only there was there all the same.
+        removed?;
+    }
     Ok(HttpResponse::NoContent().finish())
 }

@@ -72,6 +72,10 @@ impl Noting {
         if request.method() == Method::GET {
             return Ok(Self::default());
         }
+        // Where a handler has several services, they are one deed's.
+        if let Some(Watch(noting)) = request.extensions().get::<Watch>() {
+            return Ok(noting.clone());
+        }
         let begun = Begun { log: log.clone(), deed: deed(caller, request)? };
         let noting = Self(Some(Rc::new(RefCell::new(Some(begun)))));
         request.extensions_mut().insert(Watch(noting.clone()));

@@ -4,6 +4,7 @@ mod complete;
 mod version_3_0;
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use actix_web::web::Data;
 use actix_web::{App, HttpResponse};
@@ -20,7 +21,14 @@ pub struct Document {
     operations: HashMap<(String, String), String>,
 }
 
+static SHARED: LazyLock<Data<Document>> = LazyLock::new(|| Data::new(Document::new()));
+
 impl Document {
+    /// The one that all services of this process have.
+    pub fn shared() -> Data<Self> {
+        SHARED.clone()
+    }
+
     /// The document of the routes.
     pub fn new() -> Self {
         let value = value();
@@ -83,7 +91,7 @@ impl Default for Document {
 
 /// The document as a value.
 fn value() -> Value {
-    let (_, collected) = App::new().into_utoipa_app().configure(super::routes).split_for_parts();
+    let (_, collected) = App::new().into_utoipa_app().configure(super::described_routes).split_for_parts();
     let collected = serde_json::to_value(&collected).expect("the document has only JSON keys: a test reads it");
     complete::complete(collected)
 }

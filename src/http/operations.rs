@@ -82,6 +82,10 @@ pub struct RedisView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "7.0.15")]
     version: Option<String>,
+    /// How it is found: `single`, `sentinel` or `cluster`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "single")]
+    deployment: Option<&'static str>,
     /// How it keeps writes: `aof always`, `aof everysec`, `aof no`, `rdb`, `none` or `unknown`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "aof everysec")]
@@ -90,6 +94,29 @@ pub struct RedisView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "noeviction")]
     eviction_policy: Option<String>,
+    /// What a crash of it may lose of what was acknowledged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(
+        nullable = false,
+        example = "nothing if redis-server is killed and its disk keeps up; else up to 2 seconds"
+    )]
+    loss_on_crash: Option<&'static str>,
+    /// What a fail-over may lose of it, where another server can take over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "what the replica that takes over had not yet received")]
+    loss_on_failover: Option<&'static str>,
+    /// How many replicas the server has that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 1)]
+    replicas: Option<u32>,
+    /// How many masters a Cluster has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 3)]
+    masters: Option<u32>,
+    /// How many of them take writes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 3)]
+    masters_ok: Option<u32>,
 }
 
 impl From<Result<RedisKind, String>> for RedisView {
@@ -103,6 +130,12 @@ impl From<Result<RedisKind, String>> for RedisView {
             detail,
             version: kind.as_ref().map(|kind| kind.version.clone()),
             persistence: kind.as_ref().map(|kind| kind.persistence.clone()),
+            deployment: kind.as_ref().map(|kind| kind.deployment),
+            loss_on_crash: kind.as_ref().map(RedisKind::loss_on_crash),
+            loss_on_failover: kind.as_ref().and_then(RedisKind::loss_on_failover),
+            replicas: kind.as_ref().and_then(|kind| kind.replicas),
+            masters: kind.as_ref().and_then(|kind| kind.masters).map(|(_, all)| all),
+            masters_ok: kind.as_ref().and_then(|kind| kind.masters).map(|(reached, _)| reached),
             eviction_policy: kind.map(|kind| kind.eviction_policy),
         }
     }

@@ -46,6 +46,7 @@ impl Problem {
             Error::StoreUnavailable(_)
             | Error::OutcomeUnknown(_)
             | Error::DoneUnnoted
+            | Error::ArchiveUnavailable { .. }
             | Error::TooManyStreams { .. } => {
                 response.insert_header((header::RETRY_AFTER, STORE_RETRY_AFTER_S));
             }
@@ -94,18 +95,21 @@ pub fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::NotFound => StatusCode::NOT_FOUND,
         ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ErrorCode::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-        ErrorCode::Conflict | ErrorCode::LeaseLost | ErrorCode::PeriodClosed | ErrorCode::IdempotencyMismatch => {
-            StatusCode::CONFLICT
-        }
+        ErrorCode::Conflict
+        | ErrorCode::LeaseLost
+        | ErrorCode::PeriodClosed
+        | ErrorCode::IdempotencyMismatch
+        | ErrorCode::ArchiveOff => StatusCode::CONFLICT,
         ErrorCode::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ErrorCode::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         ErrorCode::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        ErrorCode::OutcomeUnknown | ErrorCode::StoreUnavailable | ErrorCode::TooManyStreams => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        ErrorCode::OutcomeUnknown
+        | ErrorCode::StoreUnavailable
+        | ErrorCode::TooManyStreams
+        | ErrorCode::ArchiveUnavailable => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

@@ -7,8 +7,8 @@ use actix_web::{FromRequest, HttpRequest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::percent_decode_str;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
 use super::access::caller_of;
@@ -57,10 +57,33 @@ pub struct ListParameters {
 pub fn name_cursor<T: TryFrom<String>>(cursor: Option<&str>) -> Result<Option<T>> {
     let Some(cursor) = cursor else { return Ok(None) };
     let decoded = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    decoded
-        .and_then(|name| T::try_from(name).ok())
-        .map(Some)
-        .ok_or_else(|| Error::Malformed("the cursor is not one that this service gave for this list".to_owned()))
+    decoded.and_then(|name| T::try_from(name).ok()).map(Some).ok_or_else(not_of_this_list)
+}
+
+fn not_of_this_list() -> Error {
+    Error::Malformed("the cursor is not one that this service gave for this list".to_owned())
+}
+
+/// The place that a page begins after, which `fits` the list that is asked for.
+///
+/// # Errors
+///
+/// `Malformed` for a cursor that [`next_cursor`] did not make for this list.
+pub fn cursor<T: DeserializeOwned>(cursor: &str, fits: impl FnOnce(&T) -> bool) -> Result<T> {
+    let decoded = URL_SAFE_NO_PAD.decode(cursor).ok();
+    let place = decoded.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    place.filter(fits).ok_or_else(not_of_this_list)
+}
+
+/// The cursor of the page after this place.
+///
+/// # Errors
+///
+/// `Internal` for a place that has no JSON.
+pub fn next_cursor(place: &impl Serialize) -> Result<String> {
+    let text = serde_json::to_string(place);
+    text.map(|text| URL_SAFE_NO_PAD.encode(text))
+        .map_err(|error| Error::Internal(format!("a cursor has no JSON: {error}")))
 }
 
 /// The cursor of the page after this name.

@@ -7,17 +7,24 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::access::{Allowed, LeaderboardsRead};
-use super::headers::tagged;
+use super::past::PeriodRead;
 use super::problem::Problem;
 use super::query::{OfLeaderboard, Query};
+use crate::archive::{Archive, Past};
 use crate::error::Error;
 use crate::leaderboard::{Distribution, Entry, Leaderboards, Page, QUANTILES, Ranking, Start, View};
-use crate::types::{LeaderboardName, Limit, Member, Metadata, Radius, Score, Timestamp, WindowName};
+use crate::profile::Profiles;
+use crate::types::{LeaderboardName, Limit, Member, Metadata, Radius, Raw, Score, Timestamp, WindowName};
 
 const DEFAULT_BUCKETS: u32 = 20;
 const MAX_BUCKETS: u32 = 200;
 /// Offsets stay exact numbers in scripts.
 const MAX_OFFSET: u64 = 1 << 52;
+
+/// What is not said: only reads of one member find that there is none.
+pub(super) fn no_member() -> Error {
+    Error::Internal("a period has no member that was asked for".to_owned())
+}
 
 macro_rules! view_parameters {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
@@ -92,6 +99,10 @@ pub struct EntryView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u64>, minimum = 1, example = 3)]
     pub(super) previous_rank: Option<Option<u64>>,
+    /// With `profiles=true`: what the upstream says of the member, as it was sent; `null` where it says nothing, or is not known now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, example = json!({"name": "Alice", "avatar": "https://example.com/alice.png"}))]
+    pub(super) profile: Option<Option<Raw>>,
 }
 
 impl EntryView {
@@ -105,6 +116,7 @@ impl EntryView {
             metadata: entry.metadata,
             segments: entry.segments,
             previous_rank: entry.previous_rank,
+            profile: None,
         }
     }
 }
@@ -126,7 +138,7 @@ pub struct RankingsView {
     #[schema(example = 2)]
     total: u64,
     /// The entries, best first.
-    entries: Vec<EntryView>,
+    pub(super) entries: Vec<EntryView>,
     /// Give it as `cursor` for the next entries; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -164,10 +176,17 @@ view_parameters! {
         /// that was taken by this time (RFC 3339).
         #[param(nullable = false)]
         since: Option<String>,
+        /// Adds `profile` to each entry: what the upstream of the leaderboard's setting `profiles` says of the member, as far as it
+        /// is known within half a second.
+        #[serde(default)]
+        #[param(value_type = Option<bool>, default = false, nullable = false)]
+        profiles: bool,
     }
 }
 
 /// Reads a ranking, best first.
+///
+/// A period that has left Redis is read from the archive, if the service has one: see `Cache-Status`, which is there where a period is named.
 #[utoipa::path(
     tag = "rankings",
     security(("token" = ["leaderboards:read"])),
@@ -180,6 +199,8 @@ view_parameters! {
 #[get("/v1/leaderboards/{leaderboard}/rankings")]
 pub async fn get_rankings(
     leaderboards: Allowed<LeaderboardsRead, Leaderboards>,
+    profiles: Allowed<LeaderboardsRead, Profiles>,
+    archive: Allowed<LeaderboardsRead, Archive>,
     request: HttpRequest,
     at: OfLeaderboard,
     parameters: Query<RankingsParameters>,
@@ -194,9 +215,28 @@ pub async fn get_rankings(
         (offset, None) => Start::Offset(offset.unwrap_or(0)),
         (None, Some(cursor)) => Start::Cursor(cursor),
     };
-    let mut page = leaderboards.rankings(&at.leaderboard, &view, &start, parameters.limit).await?;
-    leaderboards.note_movement(&at.leaderboard, &view, parameters.since.as_deref(), &mut page).await?;
-    tagged(&request, &RankingsView::new(at.leaderboard, page))
+    let (name, limit, since) = (&at.leaderboard, parameters.limit, parameters.since.as_deref());
+    let profiles = parameters.profiles.then_some(&*profiles);
+    let read = PeriodRead { leaderboards: &leaderboards, archive: &archive, name, view: &view, since, profiles };
+    let live = async {
+        let mut page = leaderboards.rankings(name, &view, &start, limit).await?;
+        read.note_movement(&mut page).await?;
+        let mut shown = RankingsView::new(name.clone(), page);
+        read.add_profiles(&mut shown.entries).await?;
+        Ok(shown)
+    };
+    let past = async |past: &Past| {
+        let mut page = past.rankings(&view, &start, limit).await?;
+        read.note_past_movement(&mut page.entries).await?;
+        let mut shown = RankingsView::new(name.clone(), page);
+        read.add_profiles(&mut shown.entries).await?;
+        Ok(shown)
+    };
+    let query = match &start {
+        Start::Offset(offset) => format!("rankings {} offset {offset}", limit.get()),
+        Start::Cursor(cursor) => format!("rankings {} cursor {cursor}", limit.get()),
+    };
+    Ok(read.answer(&query, no_member, live, past).await?.tagged(&request))
 }
 
 view_parameters! {
@@ -209,6 +249,11 @@ view_parameters! {
         /// that was taken by this time (RFC 3339).
         #[param(nullable = false)]
         since: Option<String>,
+        /// Adds `profile` to each entry: what the upstream of the leaderboard's setting `profiles` says of the member, as far as it
+        /// is known within half a second.
+        #[serde(default)]
+        #[param(value_type = Option<bool>, default = false, nullable = false)]
+        profiles: bool,
         /// How many entries to give on each side.
         #[serde(default)]
         #[param(value_type = Option<u32>, minimum = 0, maximum = 100, default = 5, nullable = false)]
@@ -230,6 +275,13 @@ pub struct AroundScoreView {
     entries: Vec<EntryView>,
 }
 
+impl From<Page> for AroundScoreView {
+    fn from(page: Page) -> Self {
+        let entries = page.entries.into_iter().map(|entry| EntryView::new(entry, &page.columns));
+        Self { rank: page.asked_rank, total: page.total, entries: entries.collect() }
+    }
+}
+
 /// Tells where a score would stand, and who is around that place.
 ///
 /// With equal scores, the place is behind them, or before them where the latest is ahead (`ties`).
@@ -245,20 +297,33 @@ pub struct AroundScoreView {
 #[get("/v1/leaderboards/{leaderboard}/around")]
 pub async fn get_around_score(
     leaderboards: Allowed<LeaderboardsRead, Leaderboards>,
+    profiles: Allowed<LeaderboardsRead, Profiles>,
+    archive: Allowed<LeaderboardsRead, Archive>,
     request: HttpRequest,
     at: OfLeaderboard,
     parameters: Query<AroundScoreParameters>,
 ) -> Result<HttpResponse, Problem> {
     let view = parameters.0.view();
     let score = Score::new(parameters.0.score).ok_or_else(|| Error::invalid("score", "must be a finite number"))?;
-    let mut page = leaderboards.around_score(&at.leaderboard, score, &view, parameters.0.radius).await?;
-    leaderboards.note_movement(&at.leaderboard, &view, parameters.0.since.as_deref(), &mut page).await?;
-    let view = AroundScoreView {
-        rank: page.asked_rank,
-        total: page.total,
-        entries: page.entries.into_iter().map(|entry| EntryView::new(entry, &page.columns)).collect(),
+    let (name, radius, since) = (&at.leaderboard, parameters.0.radius, parameters.0.since.as_deref());
+    let profiles = parameters.0.profiles.then_some(&*profiles);
+    let read = PeriodRead { leaderboards: &leaderboards, archive: &archive, name, view: &view, since, profiles };
+    let live = async {
+        let mut page = leaderboards.around_score(name, score, &view, radius).await?;
+        read.note_movement(&mut page).await?;
+        let mut shown = AroundScoreView::from(page);
+        read.add_profiles(&mut shown.entries).await?;
+        Ok(shown)
     };
-    tagged(&request, &view)
+    let past = async |past: &Past| {
+        let mut page = past.around_score(score, &view, radius).await?;
+        read.note_past_movement(&mut page.entries).await?;
+        let mut shown = AroundScoreView::from(page);
+        read.add_profiles(&mut shown.entries).await?;
+        Ok(shown)
+    };
+    let query = format!("around {} {}", score.to_redis(), radius.get());
+    Ok(read.answer(&query, no_member, live, past).await?.tagged(&request))
 }
 
 view_parameters! {
@@ -336,6 +401,7 @@ impl From<Distribution> for DistributionView {
 #[get("/v1/leaderboards/{leaderboard}/distribution")]
 pub async fn get_distribution(
     leaderboards: Allowed<LeaderboardsRead, Leaderboards>,
+    archive: Allowed<LeaderboardsRead, Archive>,
     request: HttpRequest,
     at: OfLeaderboard,
     parameters: Query<DistributionParameters>,
@@ -344,6 +410,10 @@ pub async fn get_distribution(
     if !(1..=MAX_BUCKETS).contains(&buckets) {
         return Err(Error::invalid("buckets", format!("must be 1 to {MAX_BUCKETS}")).into());
     }
-    let spread = leaderboards.distribution(&at.leaderboard, &parameters.0.view(), buckets).await?;
-    tagged(&request, &DistributionView::from(spread))
+    let (name, view) = (&at.leaderboard, parameters.0.view());
+    let read =
+        PeriodRead { leaderboards: &leaderboards, archive: &archive, name, view: &view, since: None, profiles: None };
+    let live = async { leaderboards.distribution(name, &view, buckets).await.map(DistributionView::from) };
+    let past = async |past: &Past| past.distribution(&view, buckets).await.map(DistributionView::from);
+    Ok(read.answer(&format!("distribution {buckets}"), no_member, live, past).await?.tagged(&request))
 }

@@ -11,8 +11,9 @@ use super::json::OptionalJson;
 use super::problem::Problem;
 use super::query::{ListParameters, NoParameters, OfWindow, Query, name_cursor, next_name_cursor};
 use super::queues::Nothing;
-use crate::leaderboard::{ClosedPeriod, Leaderboards, Period, PeriodState};
-use crate::types::Timestamp;
+use crate::archive::Archive;
+use crate::leaderboard::{ClosedPeriod, Leaderboards, Period, PeriodStart, PeriodState};
+use crate::types::{Limit, Timestamp};
 
 /// A period of a window.
 #[derive(Serialize, ToSchema)]
@@ -57,7 +58,7 @@ pub struct PeriodsView {
 
 /// Lists the periods of a window, the newest first.
 ///
-/// The open one, and those in which a score counted and which are still kept.
+/// The open one, and those in which a score counted and which are still kept; behind them those in the archive, if the service has one.
 #[utoipa::path(
     tag = "leaderboards",
     security(("token" = ["leaderboards:read"])),
@@ -70,17 +71,46 @@ pub struct PeriodsView {
 #[get("/v1/leaderboards/{leaderboard}/windows/{window}/periods")]
 pub async fn list_periods(
     leaderboards: Allowed<LeaderboardsRead, Leaderboards>,
+    archive: Allowed<LeaderboardsRead, Archive>,
     request: HttpRequest,
     at: OfWindow,
     page: Query<ListParameters>,
 ) -> Result<HttpResponse, Problem> {
     let before = name_cursor(page.0.cursor.as_deref())?;
-    let (periods, next) = leaderboards.periods(&at.leaderboard, &at.window, before, page.0.limit).await?;
+    let (mut periods, mut next) = leaderboards.periods(&at.leaderboard, &at.window, before, page.0.limit).await?;
+    if archive.is_there() {
+        let of = leaderboards.name_window(&at.leaderboard, &at.window).await?;
+        (periods, next) = merge(periods, next, archive.periods(&of, before, page.0.limit).await?, page.0.limit);
+    }
     let view = PeriodsView {
         periods: periods.into_iter().map(PeriodView::from).collect(),
         next_cursor: next.map(|start| next_name_cursor(&start.to_string())),
     };
     tagged(&request, &view)
+}
+
+/// A page of live and archived periods, of which there is one more if they go on; the newest first. One that is in both is on its way out of
+/// Redis.
+fn merge(
+    live: Vec<Period>,
+    next: Option<PeriodStart>,
+    archived: Vec<Period>,
+    limit: Limit,
+) -> (Vec<Period>, Option<PeriodStart>) {
+    let limit = limit.get() as usize;
+    // What is behind the last of a page that goes on is not known.
+    let ends = [next.and(live.last()), archived.get(limit)].into_iter().flatten();
+    let known_until = ends.map(|last| last.started_at).max().flatten();
+    let live = live.into_iter().filter(|period| archived.iter().all(|other| other.name != period.name));
+    let mut periods: Vec<Period> = live.collect();
+    periods.extend(archived);
+    periods.retain(|period| period.started_at.is_none() || period.started_at >= known_until);
+    // One that has no start is open.
+    periods.sort_by_key(|period| std::cmp::Reverse(period.started_at.map_or(i64::MAX, Timestamp::as_millis)));
+    let more = next.is_some() || periods.len() > limit;
+    periods.truncate(limit);
+    let last = periods.last().map(|last| last.started_at.map_or(next.unwrap_or(PeriodStart::LAST), PeriodStart::from));
+    (periods, last.or(next).filter(|_| more))
 }
 
 /// A period that was closed.

@@ -89,7 +89,8 @@ impl Leaderboards {
                 let number = window.map_or(Ok(0), |window| window_number(board, window))?;
                 let most = left.min((REMOVED_AT_ONCE / board.settings.windows.len().max(1)).max(1));
                 let named = board.settings.windows.get(number).map(|window| &window.name);
-                self.store.remove_by_score(board, number, &range, most, &note.clone().with("window", named)).await
+                let note = note.clone().with("window", named);
+                self.store.remove_by_score_of_all(board, number, &range, most, &note).await
             });
             let step = match step.await {
                 Ok(step) => step,

@@ -1,5 +1,6 @@
 //! What administrators did.
 
+use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -113,7 +114,16 @@ impl Leaderboards {
         before: Option<AuditId>,
         limit: Limit,
     ) -> Result<(Vec<AuditEntry>, Option<AuditId>)> {
-        self.store.audit(&self.load(name).await?.audit_key(), before, limit).await
+        let board = self.load(name).await?;
+        let lists = board.shards().map(async |shard| self.store.audit(&shard.audit_key(), before, limit).await);
+        let lists = try_join_all(lists).await?;
+        let mut more = lists.iter().any(|(_, next)| next.is_some());
+        let mut entries: Vec<AuditEntry> = lists.into_iter().flat_map(|(entries, _)| entries).collect();
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.id));
+        more |= entries.len() > limit.get() as usize;
+        entries.truncate(limit.get() as usize);
+        let next = entries.last().filter(|_| more).map(|entry| entry.id);
+        Ok((entries, next))
     }
 
     /// The leaderboard as it is now, whatever is cached: for reads that no script checks.

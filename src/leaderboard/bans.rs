@@ -1,9 +1,13 @@
 //! Bans of members on one leaderboard.
 
+use std::sync::Arc;
+
+use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
 use super::Leaderboards;
 use super::audit::{Act, Action, AuditNote};
+use super::board::Board;
 use super::store::{BanChange, Changed};
 use crate::error::{Error, Result};
 use crate::types::{LeaderboardName, Limit, Member, Reason, Timestamp};
@@ -103,8 +107,10 @@ impl Leaderboards {
     ) -> Result<(bool, Ban)> {
         let change = BanChange::Set { severity, json: Ban::json(act)? };
         let note = ban_note(member, severity, act);
-        let changed = self.on_current(name, async |board| self.store.ban(board, member, &change, Some(&note)).await);
-        changed.await?.into_ban(member)
+        let ban = async |board: &Arc<Board>| {
+            self.store.ban(board.shard(board.shard_of(member)), member, &change, Some(&note)).await
+        };
+        self.on_current(name, ban).await?.into_ban(member)
     }
 
     /// Lifts a member's ban on a leaderboard. Its entries are back at once, unless it is banned service-wide, too.
@@ -114,7 +120,9 @@ impl Leaderboards {
     /// `NoLeaderboard`, `NoBan`.
     pub async fn lift_ban(&self, name: &LeaderboardName, member: &Member, act: &Act) -> Result<()> {
         let note = AuditNote::new(act, Action::Unban, Some(member));
-        let lift = async |board: &_| self.store.ban(board, member, &BanChange::Lift, Some(&note)).await;
+        let lift = async |board: &Arc<Board>| {
+            self.store.ban(board.shard(board.shard_of(member)), member, &BanChange::Lift, Some(&note)).await
+        };
         self.on_current(name, lift).await?.into_lifted(member)
     }
 
@@ -125,7 +133,7 @@ impl Leaderboards {
     /// `NoLeaderboard`, `NoBan`.
     pub async fn get_ban(&self, name: &LeaderboardName, member: &Member) -> Result<Ban> {
         let board = self.load(name).await?;
-        let stored = self.store.get_ban(&board.bans_key(), member).await?;
+        let stored = self.store.get_ban(&board.shard(board.shard_of(member)).bans_key(), member).await?;
         Ban::read(member, &stored)?.ok_or_else(|| Error::NoBan(member.clone()))
     }
 
@@ -141,7 +149,17 @@ impl Leaderboards {
         limit: Limit,
     ) -> Result<(Vec<Ban>, Option<Member>)> {
         let board = self.load(name).await?;
-        self.store.list_bans(&board.banned_key(), &board.bans_key(), after, limit).await
+        let lists = board
+            .shards()
+            .map(async |shard| self.store.list_bans(&shard.banned_key(), &shard.bans_key(), after, limit).await);
+        let lists = try_join_all(lists).await?;
+        let mut more = lists.iter().any(|(_, next)| next.is_some());
+        let mut bans: Vec<Ban> = lists.into_iter().flat_map(|(bans, _)| bans).collect();
+        bans.sort_by(|a, b| a.member.cmp(&b.member));
+        more |= bans.len() > limit.get() as usize;
+        bans.truncate(limit.get() as usize);
+        let next = bans.last().filter(|_| more).map(|ban| ban.member.clone());
+        Ok((bans, next))
     }
 }
 

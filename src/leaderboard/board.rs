@@ -1,6 +1,7 @@
 //! A leaderboard as the store knows it: its settings, their version, and the names of its keys.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::decay::Decay;
 use super::order_key;
@@ -33,6 +34,8 @@ pub struct Board {
     pub(super) dimensions: Dimensions,
     pub(super) starts: Starts,
     pub(super) sections: Sections,
+    /// The further shards, each a leaderboard in itself with the same name and settings; this one is the first.
+    parts: Vec<Arc<Board>>,
     keyspace: Keyspace,
 }
 
@@ -85,12 +88,12 @@ fn order_letter(order: Order) -> char {
 }
 
 pub(super) fn board_key(keyspace: &Keyspace, name: &LeaderboardName) -> String {
-    keyspace.tagged(TAG, name.as_str(), "board")
+    keyspace.spread(TAG, name.as_str(), "board")
 }
 
 /// What of a leaderboard is kept of rankings that have ended, and waits to be freed.
 pub(super) fn free_key(keyspace: &Keyspace, name: &LeaderboardName) -> String {
-    keyspace.tagged(TAG, name.as_str(), "free")
+    keyspace.spread(TAG, name.as_str(), "free")
 }
 
 impl Board {
@@ -103,7 +106,27 @@ impl Board {
         created_at: Timestamp,
         starts: Starts,
     ) -> Result<Self, CronFault> {
+        let further = if keyspace.shard_number() == 0 { 1..settings.shards } else { 0..0 };
+        let part = |shard: u32| {
+            let (name, version, settings) = (name.clone(), version.clone(), settings.clone());
+            Self::alone(&keyspace.shard(shard), name, version, settings, numbers, created_at, starts.clone())
+        };
+        let parts = further.map(|shard| part(shard).map(Arc::new)).collect::<Result<_, CronFault>>()?;
+        Ok(Self { parts, ..Self::alone(keyspace, name, version, settings, numbers, created_at, starts)? })
+    }
+
+    /// The same without its further shards.
+    pub(super) fn alone(
+        keyspace: &Keyspace,
+        name: LeaderboardName,
+        version: Version,
+        settings: Settings,
+        numbers: &BTreeMap<String, u64>,
+        created_at: Timestamp,
+        starts: Starts,
+    ) -> Result<Self, CronFault> {
         Ok(Self {
+            parts: Vec::new(),
             key: board_key(keyspace, &name),
             width: order_key::width(&settings),
             sub_width: order_key::sub_width(&settings),
@@ -119,6 +142,43 @@ impl Board {
         })
     }
 
+    /// Whether its entries are spread over several shards.
+    pub(super) fn is_spread(&self) -> bool {
+        !self.parts.is_empty()
+    }
+
+    /// Its shards; the first one is itself.
+    pub(super) fn shards(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(self.parts.iter().map(|part| &**part))
+    }
+
+    /// Its further shards.
+    pub(super) fn parts(&self) -> &[Arc<Self>] {
+        &self.parts
+    }
+
+    /// The shard of this number.
+    pub(super) fn shard(&self, number: usize) -> &Self {
+        number.checked_sub(1).and_then(|further| self.parts.get(further)).map_or(self, |part| part)
+    }
+
+    /// The number of the shard that has a member's entries.
+    pub(super) fn shard_of(&self, member: &Member) -> usize {
+        if self.is_spread() { self.shard_by(member.as_str()) } else { 0 }
+    }
+
+    /// The number of the shard that a text falls to. Other bits decide than those of the bucket in a directory.
+    pub(super) fn shard_by(&self, text: &str) -> usize {
+        let digest = sha1_smol::Sha1::from(text).digest().bytes();
+        let hash = u32::from_be_bytes([digest[4], digest[5], digest[6], digest[7]]);
+        hash as usize % (self.parts.len() + 1)
+    }
+
+    /// The keys that it is kept under.
+    pub(super) fn keyspace(&self) -> &Keyspace {
+        &self.keyspace
+    }
+
     /// How its totals decay, if they do.
     pub(super) fn decay(&self) -> Option<Decay> {
         Decay::of(&self.settings, self.created_at)
@@ -132,13 +192,13 @@ impl Board {
     /// The idempotency record of a key; `part` tells the calls of one request apart.
     pub(super) fn record_key(&self, key: &IdempotencyKey, part: &str) -> String {
         let epoch = &self.version.epoch;
-        self.keyspace.tagged(TAG, self.name.as_str(), &format!("idem:{epoch}:{part}:{key}"))
+        self.keyspace.spread(TAG, self.name.as_str(), &format!("idem:{epoch}:{part}:{key}"))
     }
 
     /// The log of a member's latest submissions.
     pub(super) fn limit_key(&self, member: &Member) -> String {
         let epoch = &self.version.epoch;
-        self.keyspace.tagged(TAG, self.name.as_str(), &format!("limit:{epoch}:{member}"))
+        self.keyspace.spread(TAG, self.name.as_str(), &format!("limit:{epoch}:{member}"))
     }
 
     /// What describes members, for entries to come.
@@ -168,7 +228,7 @@ impl Board {
 
     fn own_key(&self, kind: &str) -> String {
         let epoch = &self.version.epoch;
-        self.keyspace.tagged(TAG, self.name.as_str(), &format!("{kind}:{epoch}"))
+        self.keyspace.spread(TAG, self.name.as_str(), &format!("{kind}:{epoch}"))
     }
 
     /// What cursors of one of its rankings are bound to.
@@ -185,7 +245,12 @@ impl Board {
     /// What is closed and not paid yet.
     pub(super) fn closing_key(&self) -> String {
         let epoch = &self.version.epoch;
-        self.keyspace.tagged(TAG, self.name.as_str(), &format!("closing:{epoch}"))
+        self.keyspace.spread(TAG, self.name.as_str(), &format!("closing:{epoch}"))
+    }
+
+    /// Periods that are archived and being freed in its shards, one after another.
+    pub(super) fn leaving_key(&self) -> String {
+        self.own_key("leaving")
     }
 
     /// The windows that reset, in the order of the settings.
@@ -196,7 +261,7 @@ impl Board {
     /// The list of a window's periods.
     pub(super) fn periods_key(&self, window: &WindowName) -> String {
         let epoch = &self.version.epoch;
-        self.keyspace.tagged(TAG, self.name.as_str(), &format!("periods:{epoch}:{window}"))
+        self.keyspace.spread(TAG, self.name.as_str(), &format!("periods:{epoch}:{window}"))
     }
 
     /// The windows that `other`, an older or newer self, does not have, or has with other resets.

@@ -7,7 +7,7 @@ use super::Leaderboards;
 use super::board::Board;
 use super::store::{Versioned, WindowClosed};
 use super::submission::Fingerprint;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::task::TaskHandle;
 use crate::types::{IdempotencyKey, LeaderboardName, WindowName};
 
@@ -61,6 +61,10 @@ impl Leaderboards {
         once: Option<(&IdempotencyKey, &Fingerprint)>,
     ) -> Result<Versioned<ClosedPeriod>> {
         let open = self.open_ranking(board, Some(window))?;
+        if board.is_spread() {
+            let text = format!("leaderboard `{}` has several shards, whose windows are not closed by hand", board.name);
+            return Err(Error::Conflict(text));
+        }
         let closed = self.store.close(board, &open, once).await?;
         Ok(closed.map(|WindowClosed { period, replayed }| ClosedPeriod { period, replayed }))
     }

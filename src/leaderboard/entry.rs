@@ -59,7 +59,7 @@ pub enum Start {
 }
 
 /// The part of a ranking to read.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Span {
     Offset { offset: u64, limit: Limit },
     After { ranked: Score, element: Vec<u8>, limit: Limit },

@@ -116,8 +116,8 @@ impl Import {
             if good.is_empty() {
                 return Ok(results);
             }
-            match self.leaderboards.store.import(&board, &ranking, &good).await? {
-                Versioned::Stale => self.leaderboards.boards.invalidate(&self.name),
+            match self.leaderboards.store.import_rows(&board, &ranking, &good).await? {
+                Versioned::Stale => self.leaderboards.refresh(&board).await?,
                 Versioned::Current(refused) => {
                     self.last = last;
                     let set = results.iter_mut().filter(|result| result.is_ok());

@@ -1,23 +1,30 @@
 //! Leaderboards: rankings of members by score.
 
 mod adjust;
+mod archived;
 mod audit;
 mod bans;
 mod board;
 mod calendar;
+mod check;
 mod closing;
 mod cursor;
 mod decay;
 mod decaying;
 mod entry;
+mod erase;
 mod export;
 mod import;
 mod member_rankings;
 mod merge;
 mod movement;
 mod order_key;
+mod outbox;
+mod packed;
 mod payout;
 mod period;
+mod profiles;
+mod read_merge;
 mod reads;
 mod reply;
 mod reward;
@@ -33,6 +40,7 @@ mod starts;
 mod store;
 mod submission;
 mod submit;
+mod surplus;
 mod watch;
 
 /// For benchmarks of the pure parts.
@@ -46,19 +54,25 @@ pub mod bench {
 use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
 
+use futures_util::future::try_join_all;
 use moka::sync::Cache;
 
 pub use self::adjust::{Removed, ScoreRange};
+pub use self::archived::{ArchivedPeriod, ArchivedRow, Found, PeriodName, Wanted};
 pub use self::audit::{Act, Action, AuditEntry};
 pub use self::bans::{Ban, Severity};
 pub use self::board::Board;
+pub use self::check::BoardReport;
 pub use self::closing::ClosedPeriod;
 pub use self::entry::{Distribution, Entry, Lookup, Page, QUANTILES, Ranking, Start, View};
+pub use self::erase::ErasedEntries;
 pub use self::export::Export;
 pub use self::import::{IMPORT_BATCH, Import, ImportRow};
 pub use self::member_rankings::MemberRankings;
+pub use self::outbox::{EventKind, EventWindow, MemberEvent, OnTheirWay, Origin, ScoresLeft};
 pub use self::payout::Payout;
 pub use self::period::{Period, PeriodStart, PeriodState};
+pub use self::profiles::{ProfileSettings, ProfileUrl};
 pub use self::reward::{OnClose, Reward};
 pub use self::roll::Roll;
 pub use self::segment_values::SegmentValues;
@@ -66,13 +80,17 @@ pub use self::service_bans::FinishBans;
 pub use self::settings::{Operator, Order, Settings, SnapshotSettings, SubmissionLimit, Subscore, Ties, Window};
 pub use self::snapshots::{Snapshot, TakeSnapshots};
 pub use self::submission::{Fingerprint, OPEN_PERIOD, Standing, Submission, WantedRanks, WindowStanding};
+pub use self::surplus::{Copying, Placed, Surplus};
 pub use self::watch::changed_leaderboard;
 
 use self::audit::AuditNote;
 use self::board::RankingKeys;
 use self::closing::Closings;
 use self::merge::Merger;
+use self::read_merge::Reader;
+use self::section::Section;
 use self::store::{LeaderboardStore, Put, Versioned};
+use self::surplus::Staying;
 use crate::db::{Db, Keyspace};
 use crate::error::{Error, Result};
 use crate::types::{Clock, LeaderboardName, Limit, Member, NameRange};
@@ -89,6 +107,8 @@ const TRIM_STEP: u64 = 32;
 const ROLLED_AT_ONCE: u64 = 50;
 /// Periods of a window that are looked through for a member: more than may be kept, and some that wait to be freed.
 const MOST_PERIODS: u64 = 2000;
+/// The same where there is an archive: they may wait for it.
+const MOST_WAITING_PERIODS: u64 = 1_000_000;
 /// Rankings that a member is removed from in one script call.
 const RANKINGS_AT_ONCE: usize = 16;
 
@@ -98,8 +118,12 @@ pub struct Leaderboards {
     store: LeaderboardStore,
     boards: Cache<LeaderboardName, Arc<Board>>,
     merger: Arc<OnceLock<Merger>>,
+    reader: Arc<OnceLock<Reader>>,
     closings: Arc<Closings>,
+    staying: Arc<Staying>,
     auto_create: bool,
+    /// Whether periods go to an archive.
+    archives: bool,
 }
 
 /// A leaderboard with its size.
@@ -118,8 +142,11 @@ impl Leaderboards {
             store: LeaderboardStore::new(db, keyspace, clock),
             boards: Cache::new(CACHED_BOARDS),
             merger: Arc::default(),
+            reader: Arc::default(),
             closings: Arc::default(),
+            staying: Arc::default(),
             auto_create,
+            archives: false,
         }
     }
 
@@ -130,8 +157,11 @@ impl Leaderboards {
             store: self.store.on(db),
             boards: self.boards.clone(),
             merger: Arc::default(),
+            reader: Arc::default(),
             closings: Arc::clone(&self.closings),
+            staying: Arc::clone(&self.staying),
             auto_create: self.auto_create,
+            archives: self.archives,
         }
     }
 
@@ -161,11 +191,22 @@ impl Leaderboards {
         settings: Settings,
     ) -> Result<Option<Summary>> {
         let mut new = store::draft(self.store.keyspace(), name, old, settings)?;
+        if let Some(old) = old
+            && old.is_spread()
+            && old.settings.fixed_part() != new.settings.fixed_part()
+        {
+            return Err(fixed(name));
+        }
         let mut only_while = None;
         if let Some(old) = old {
             self.check_resets(old, &new).await?;
             // What ends from here on makes the call stale, so that each period is paid by the settings that it was closed under.
-            let Versioned::Current(rolled) = self.store.roll(old, ROLLED_AT_ONCE).await? else { return Ok(None) };
+            let most = if self.archives { 0 } else { ROLLED_AT_ONCE };
+            for part in old.parts() {
+                // One that is behind is brought to what stands below.
+                self.store.roll(part, most).await?;
+            }
+            let Versioned::Current(rolled) = self.store.roll(old, most).await? else { return Ok(None) };
             if rolled.closing {
                 self.note_closing(name);
             }
@@ -180,9 +221,7 @@ impl Leaderboards {
         }
         match self.store.put(old, &new, only_while).await? {
             Versioned::Stale => Ok(None),
-            Versioned::Current(Put::Fixed) => Err(Error::Conflict(format!(
-                "leaderboard `{name}` has entries, so its order, operator, ties, subscores, half-life and shards cannot change"
-            ))),
+            Versioned::Current(Put::Fixed) => Err(fixed(name)),
             Versioned::Current(Put::Stored { entries, created_ms, starts }) => {
                 if old.is_none() {
                     self.store.list_name(name).await?;
@@ -190,11 +229,13 @@ impl Leaderboards {
                 new.created_at = reply::millis(&created_ms)?;
                 new.starts = starts;
                 let board = Arc::new(new);
+                self.bring_all(&board).await?;
                 self.boards.insert(name.clone(), Arc::clone(&board));
                 if let Some(old) = old {
                     self.drop_dimensions(old, &board).await?;
-                    self.free_all(name).await?;
+                    self.free_all(board.keyspace(), name).await?;
                 }
+                let entries = if board.is_spread() { self.store.entries(&board).await? } else { entries };
                 let entries = self.trim(&board, entries).await?;
                 Ok(Some(Summary { board, entries }))
             }
@@ -204,7 +245,8 @@ impl Leaderboards {
     /// Refuses other resets of windows that have entries.
     async fn check_resets(&self, old: &Board, new: &Board) -> Result<()> {
         for window in old.windows_changed_in(new) {
-            if self.store.holds(old, window).await? {
+            let held = try_join_all(old.shards().map(|shard| self.store.holds(shard, window))).await?;
+            if held.contains(&true) {
                 return Err(Error::Conflict(format!(
                     "window `{}` of leaderboard `{}` has entries, so its reset and timezone cannot change: add another window",
                     window.name, old.name
@@ -227,8 +269,49 @@ impl Leaderboards {
     }
 
     /// Frees all that waits for it, in short steps.
-    async fn free_all(&self, name: &LeaderboardName) -> Result<()> {
-        while self.store.free(name).await? > 0 {}
+    async fn free_all(&self, keyspace: &Keyspace, name: &LeaderboardName) -> Result<()> {
+        while self.store.free(keyspace, name).await? > 0 {}
+        Ok(())
+    }
+
+    /// Brings all further shards to what their leaderboard is.
+    async fn bring_all(&self, board: &Board) -> Result<()> {
+        try_join_all(board.parts().iter().map(|part| self.bring(part))).await.map(drop)
+    }
+
+    /// Brings a further shard to what its leaderboard is: it may be new, or have missed a change whose process has ended.
+    async fn bring(&self, part: &Board) -> Result<()> {
+        for _ in 0..MOST_TRIES {
+            let old = self.store.load_from(part.keyspace(), &part.name).await?;
+            if let Some(old) = &old {
+                if old.version.epoch != part.version.epoch {
+                    // Of a leaderboard that was deleted.
+                    self.store.delete(old).await?;
+                    self.free_all(part.keyspace(), &part.name).await?;
+                    continue;
+                }
+                if old.version.number >= part.version.number {
+                    return Ok(());
+                }
+            }
+            if let Versioned::Current(_) = self.store.put(old.as_deref(), part, None).await? {
+                if let Some(old) = old {
+                    self.drop_dimensions(&old, part).await?;
+                    self.free_all(part.keyspace(), &part.name).await?;
+                }
+                return Ok(());
+            }
+        }
+        Err(changing(&part.name))
+    }
+
+    /// Forgets what was cached of a leaderboard that has changed. Where only some of its shards are behind, they are brought to
+    /// what it is.
+    async fn refresh(&self, board: &Board) -> Result<()> {
+        self.boards.invalidate(&board.name);
+        if board.is_spread() && self.store.load(&board.name).await?.is_some_and(|current| current.is(board)) {
+            self.bring_all(board).await?;
+        }
         Ok(())
     }
 
@@ -251,6 +334,15 @@ impl Leaderboards {
         let board = self.store.load(name).await?.ok_or_else(|| Error::NoLeaderboard(name.clone()))?;
         let entries = self.store.entries(&board).await?;
         Ok(Summary { board, entries })
+    }
+
+    /// Where the profiles of its members come from, if from anywhere, as the read before has found the settings.
+    ///
+    /// # Errors
+    ///
+    /// `NoLeaderboard`.
+    pub async fn profiles(&self, name: &LeaderboardName) -> Result<Option<ProfileSettings>> {
+        Ok(self.find(name).await?.settings.profiles.clone())
     }
 
     /// Leaderboards of these ranges by name, after `after`; and the name to go on after, if there are more.
@@ -287,7 +379,10 @@ impl Leaderboards {
         let note = AuditNote::new(act, Action::Remove, Some(member));
         // Counted over all tries: one that meets new settings may have removed entries before.
         let removed = Cell::new(0);
-        self.on_current(name, async |board| self.remove_everywhere(board, member, &removed, &note).await).await?;
+        let remove = async |board: &Arc<Board>| {
+            self.remove_everywhere(board.shard(board.shard_of(member)), member, &removed, &note).await
+        };
+        self.on_current(name, remove).await?;
         if removed.get() == 0 {
             return Err(Error::NoMember { leaderboard: name.clone(), member: member.clone() });
         }
@@ -302,16 +397,8 @@ impl Leaderboards {
         note: &AuditNote,
     ) -> Result<Versioned<()>> {
         let section = self.store.section(board);
-        let mut ended = Vec::new();
         // Listed before the open ones are emptied: what ends in between makes that call come again.
-        for window in &board.settings.windows {
-            for (period, _) in self.store.periods(board, &window.name, None, MOST_PERIODS).await? {
-                let is_open = |open: &Arc<RankingKeys>| open.window == window.name && open.period == period;
-                if !section.rankings.iter().any(is_open) {
-                    ended.push(Arc::new(board.sections.ranking(&window.name, &period, None)));
-                }
-            }
-        }
+        let ended = self.ended_rankings(board, &section).await?;
         let only_while = board.sections.change().then(|| section.bounds());
         let steps = std::iter::once((&section.rankings[..], only_while));
         for (rankings, only_while) in steps.chain(ended.chunks(RANKINGS_AT_ONCE).map(|chunk| (chunk, None))) {
@@ -325,19 +412,52 @@ impl Leaderboards {
         Ok(Versioned::Current(()))
     }
 
+    /// The rankings that have ended, and are kept.
+    async fn ended_rankings(&self, board: &Board, section: &Section) -> Result<Vec<Arc<RankingKeys>>> {
+        let mut ended = Vec::new();
+        for window in &board.settings.windows {
+            for (period, _) in self.store.periods(board, &window.name, None, self.most_periods()).await? {
+                let is_open = |open: &Arc<RankingKeys>| open.window == window.name && open.period == period;
+                if !section.rankings.iter().any(is_open) {
+                    ended.push(Arc::new(board.sections.ranking(&window.name, &period, None)));
+                }
+            }
+        }
+        Ok(ended)
+    }
+
     /// Deletes a leaderboard with all that it holds.
     ///
     /// # Errors
     ///
     /// `NoLeaderboard`.
     pub async fn delete(&self, name: &LeaderboardName) -> Result<()> {
-        self.on_current(name, async |board| self.store.delete(board).await).await?;
+        let deleted = self.on_current(name, async |board| {
+            // Before it is gone, in case this process ends in between: what is on its way to the archive is found by this list.
+            self.store.list_unarchived(board).await?;
+            // The first one last: as long as it is there, a deletion that was cut off can be asked for again.
+            self.delete_parts(board).await?;
+            let Versioned::Current(()) = self.store.delete(board).await? else { return Ok(Versioned::Stale) };
+            // Those that a submission has brought back in between.
+            self.delete_parts(board).await.map(Versioned::Current)
+        });
+        deleted.await?;
         self.boards.invalidate(name);
-        self.free_all(name).await?;
+        self.free_all(self.store.keyspace(), name).await?;
         self.store.unlist_name(name).await?;
         // Created again in the meantime: it belongs in the list.
         if self.store.load(name).await?.is_some() {
             self.store.list_name(name).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete_parts(&self, board: &Board) -> Result<()> {
+        for part in board.parts() {
+            if let Some(stands) = self.store.load_from(part.keyspace(), &part.name).await? {
+                self.store.delete(&stands).await?;
+            }
+            self.free_all(part.keyspace(), &part.name).await?;
         }
         Ok(())
     }
@@ -385,13 +505,13 @@ impl Leaderboards {
     async fn on_current<T>(
         &self,
         name: &LeaderboardName,
-        call: impl AsyncFn(&Board) -> Result<Versioned<T>>,
+        call: impl AsyncFn(&Arc<Board>) -> Result<Versioned<T>>,
     ) -> Result<T> {
         for _ in 0..MOST_TRIES {
             let board = self.find(name).await?;
             match call(&board).await {
                 Ok(Versioned::Current(answer)) => return Ok(answer),
-                Ok(Versioned::Stale) => self.boards.invalidate(name),
+                Ok(Versioned::Stale) => self.refresh(&board).await?,
                 Err(error) if self.is_overtaken(&board, &error).await? => {}
                 Err(error) => return Err(error),
             }
@@ -410,6 +530,12 @@ fn depends_on_settings(error: &Error) -> bool {
             | Error::PeriodClosed { .. }
             | Error::Malformed(_)
     )
+}
+
+fn fixed(name: &LeaderboardName) -> Error {
+    Error::Conflict(format!(
+        "leaderboard `{name}` has entries or shards, so its order, operator, ties, subscores, half-life and shards cannot change"
+    ))
 }
 
 fn changing(name: &LeaderboardName) -> Error {

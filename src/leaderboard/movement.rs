@@ -68,7 +68,10 @@ impl Leaderboards {
     ) -> Result<Versioned<Vec<Option<u64>>>> {
         for _ in 0..MOST_TRIES {
             match self.earlier(board, view, since).await? {
-                Earlier::Period(chosen) => return self.ranks_in_period(board, &chosen, members).await,
+                Earlier::Period(chosen) => {
+                    let ranks = self.ranks_in_period(board, &chosen, members).await;
+                    return self.still(board, &chosen, ranks).await;
+                }
                 Earlier::Snapshot(chosen, snapshot) => {
                     let members: Vec<&Member> = members.iter().collect();
                     // One that was dropped in between is looked for again.

@@ -1,11 +1,12 @@
 //! The periods of a window.
 
+use futures_util::future::try_join_all;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::board::Board;
 use super::calendar::Span;
-use super::store::Versioned;
+use super::store::{Counted, Versioned};
 use super::{Leaderboards, OPEN_PERIOD};
 use crate::error::{Error, Result};
 use crate::types::{LeaderboardName, Limit, Timestamp, WindowName};
@@ -20,6 +21,8 @@ pub enum PeriodState {
     Closing,
     /// It has ended for good.
     Closed,
+    /// The same, and it is kept in the archive.
+    Archived,
 }
 
 /// A period of a window.
@@ -40,6 +43,22 @@ pub struct Period {
 /// The start of a period in ms since 1970, after which a page of periods goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeriodStart(i64);
+
+impl From<Timestamp> for PeriodStart {
+    fn from(start: Timestamp) -> Self {
+        Self(start.as_millis())
+    }
+}
+
+impl PeriodStart {
+    /// After every period that has ended.
+    pub const LAST: Self = Self(i64::MAX);
+
+    /// The number.
+    pub fn as_millis(self) -> i64 {
+        self.0
+    }
+}
 
 impl TryFrom<String> for PeriodStart {
     type Error = String;
@@ -84,8 +103,14 @@ impl Leaderboards {
         let open =
             open.ok_or_else(|| Error::NoWindow { leaderboard: board.name.clone(), window: window.to_string() })?;
         let mut listed: Vec<(String, Option<Span>)> = Vec::new();
-        let noted = self.store.periods(board, window, before.map(|start| start.0), u64::from(limit.get()) + 1);
-        for (period, end_ms) in noted.await? {
+        let most = u64::from(limit.get()) + 1;
+        let looks = board.shards().map(|shard| self.store.periods(shard, window, before.map(|start| start.0), most));
+        let mut noted: Vec<(String, i64)> = try_join_all(looks).await?.into_iter().flatten().collect();
+        // Each shard knows those in which it had entries.
+        noted.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| b.0.cmp(&a.0)));
+        noted.dedup();
+        noted.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+        for (period, end_ms) in noted {
             let start = period.parse::<jiff::Timestamp>();
             let start = start.map_err(|_| Error::Internal(format!("{period:?} is not a period")))?;
             listed.push((period, Some(Span { start_ms: start.as_millisecond(), end_ms })));
@@ -96,12 +121,21 @@ impl Leaderboards {
         }
         let more = listed.len() > limit.get() as usize;
         listed.truncate(limit.get() as usize);
-        let rankings: Vec<_> =
-            listed.iter().map(|(period, span)| board.sections.ranking(window, period, *span)).collect();
         let only_while = open.span.filter(|_| shows_open).map(Span::bounds_us);
-        let Versioned::Current(counted) = self.store.count_periods(board, &rankings, only_while).await? else {
-            return Ok(Versioned::Stale);
-        };
+        let counts = board.shards().map(async |shard| {
+            let rankings: Vec<_> =
+                listed.iter().map(|(period, span)| shard.sections.ranking(window, period, *span)).collect();
+            self.store.count_periods(shard, &rankings, only_while).await
+        });
+        let mut all: Option<Counted> = None;
+        for counted in try_join_all(counts).await? {
+            let Versioned::Current(counted) = counted else { return Ok(Versioned::Stale) };
+            match &mut all {
+                None => all = Some(counted),
+                Some(all) => all.add(&counted),
+            }
+        }
+        let Some(counted) = all else { return Ok(Versioned::Stale) };
         let began_ms = |span: Option<Span>| span.map_or_else(|| board.began_ms(window), |span| span.start_ms);
         let next = listed.last().map(|(_, span)| PeriodStart(began_ms(*span))).filter(|_| more);
         let periods = listed.into_iter().zip(counted.periods).map(|((name, span), (entries, is_closing))| {

@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures_util::future::try_join_all;
+
 use super::board::{Board, RankingKeys};
 use super::calendar::Span as PeriodSpan;
 use super::cursor::{self, Position};
 use super::decaying::show_decayed;
 use super::entry::{Distribution, Entry, Lookup, Page, Ranking, Span, Start, View};
+use super::read_merge::Reader;
 use super::settings::Ties;
 use super::store::{Chosen, Found, RawPage, Read, Versioned};
-use super::{Leaderboards, MOST_TRIES, changing, reply};
+use super::{Leaderboards, MOST_TRIES, OPEN_PERIOD, changing, reply};
 use crate::error::{Error, Result};
 use crate::types::{LeaderboardName, Limit, Member, Radius, Score, WindowName};
 
@@ -34,7 +37,8 @@ impl Leaderboards {
                     Span::After { ranked, element, limit }
                 }
             };
-            self.page(board, &chosen, view, &span).await?.present(|| no_entry(name))
+            let page = self.page(board, &chosen, view, &span).await?;
+            self.still(board, &chosen, page.present(|| no_entry(name))).await
         })
         .await
     }
@@ -63,7 +67,9 @@ impl Leaderboards {
         self.on_current(name, async |board| {
             let span = Span::Member { member: member.clone(), radius };
             let absent = || Error::NoMember { leaderboard: name.clone(), member: member.clone() };
-            self.page(board, &self.choose(board, view).await?, view, &span).await?.present(absent)
+            let chosen = self.choose(board, view).await?;
+            let page = self.page(board, &chosen, view, &span).await?;
+            self.still(board, &chosen, page.present(absent)).await
         })
         .await
     }
@@ -90,7 +96,8 @@ impl Leaderboards {
                 radius,
             };
             let view = View { at_us: time.map(|(_, at_us)| at_us), ..view.clone() };
-            self.page(board, &chosen, &view, &span).await?.present(|| no_entry(name))
+            let page = self.page(board, &chosen, &view, &span).await?;
+            self.still(board, &chosen, page.present(|| no_entry(name))).await
         })
         .await
     }
@@ -131,7 +138,8 @@ impl Leaderboards {
             let mut entries = entries?;
             let time = self.decay_time(board, &chosen, view).await?;
             show_decayed(time, view, &mut entries);
-            Ok(Versioned::Current(Lookup { columns: columns(board), entries, missing }))
+            let found = Lookup { columns: columns(board), entries, missing };
+            self.still(board, &chosen, Ok(Versioned::Current(found))).await
         })
         .await
     }
@@ -164,7 +172,8 @@ impl Leaderboards {
         self.on_current(name, async |board| {
             let chosen = self.choose(board, view).await?;
             let time = self.decay_time(board, &chosen, view).await?;
-            self.store.distribution(board, &chosen, buckets, time).await
+            let counted = self.store.distribution(board, &chosen, buckets, time).await;
+            self.still(board, &chosen, counted).await
         })
         .await
     }
@@ -188,12 +197,14 @@ impl Leaderboards {
         if part.is_some() && view.ranking == Ranking::Dense {
             return Err(Error::invalid("ranking", "dense ranks are given of whole rankings alone"));
         }
+        if board.is_spread() && view.ranking == Ranking::Dense {
+            return Err(Error::invalid("ranking", "dense ranks are given of leaderboards with one shard alone"));
+        }
         let open = self.open_ranking(board, view.window.as_ref())?;
         let only_while = open.span.map(PeriodSpan::bounds_us);
         let the_open_one = |part| Chosen { ranking: Arc::clone(&open), only_while, part };
         let Some(period) = &view.period else { return Ok(the_open_one(part)) };
-        if (open.span.is_some() || *period != open.period) && self.store.has_period(board, &open.window, period).await?
-        {
+        if (open.span.is_some() || *period != open.period) && self.has_period(board, &open.window, period).await? {
             let ranking = Arc::new(board.sections.ranking(&open.window, period, None));
             return Ok(Chosen { ranking, only_while: None, part });
         }
@@ -203,9 +214,40 @@ impl Leaderboards {
         Ok(the_open_one(part))
     }
 
-    async fn page(&self, board: &Board, chosen: &Chosen, view: &View, span: &Span) -> Result<Versioned<Option<Page>>> {
+    /// Whether a period had entries, in any shard, and is kept.
+    async fn has_period(&self, board: &Board, window: &WindowName, period: &str) -> Result<bool> {
+        let looks = board.shards().map(|shard| self.store.has_period(shard, window, period));
+        let has = try_join_all(looks).await?.contains(&true);
+        // Some shards may have freed it already.
+        let leaves = has && self.archives && board.is_spread() && self.store.is_leaving(board, window, period).await?;
+        Ok(has && !leaves)
+    }
+
+    /// What was read, if the period read was kept for all that time: one that leaves for the archive is to be read there.
+    pub(super) async fn still<T>(&self, board: &Board, chosen: &Chosen, read: Result<T>) -> Result<T> {
+        let RankingKeys { window, period, span, .. } = &*chosen.ranking;
+        let may_leave = self.archives && span.is_none() && *period != OPEN_PERIOD;
+        if may_leave && !self.has_period(board, window, period).await? {
+            return Err(Error::NoPeriod { window: window.to_string(), period: period.clone() });
+        }
+        read
+    }
+
+    async fn page(
+        &self,
+        board: &Arc<Board>,
+        chosen: &Chosen,
+        view: &View,
+        span: &Span,
+    ) -> Result<Versioned<Option<Page>>> {
         for _ in 0..MOST_TRIES {
-            match self.store.page(board, chosen, view.ranking, span).await? {
+            let read = if Reader::takes(board, span) {
+                let reader = self.reader.get_or_init(|| Reader::start(self.store.clone()));
+                reader.read(board, chosen, view.ranking, span).await?
+            } else {
+                self.store.page(board, chosen, view.ranking, span).await?
+            };
+            match read {
                 Versioned::Stale => return Ok(Versioned::Stale),
                 Versioned::Current(Read::Absent) => return Ok(Versioned::Current(None)),
                 Versioned::Current(Read::Undistinct) => {
@@ -239,11 +281,11 @@ fn no_entry(name: &LeaderboardName) -> Error {
     Error::Internal(format!("a run of entries of `{name}` was not found"))
 }
 
-fn columns(board: &Board) -> Vec<WindowName> {
+pub(super) fn columns(board: &Board) -> Vec<WindowName> {
     board.settings.subscores.iter().map(|column| column.name.clone()).collect()
 }
 
-fn to_page(board: &Board, chosen: &Chosen, shown: Ranking, raw: RawPage) -> Result<Page> {
+pub(super) fn to_page(board: &Board, chosen: &Chosen, shown: Ranking, raw: RawPage) -> Result<Page> {
     let mut entries: Vec<Entry> = Vec::with_capacity(raw.elements.len());
     let last = raw.elements.last().map(|(element, ranked)| Position { ranked: *ranked, element: element.clone() });
     let (mut metadata, mut parts) = (raw.metadata.into_iter(), raw.parts.into_iter());

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::board::{AnswerLabel, Board};
+use super::cursor::Position;
 use super::entry::{Distribution, Entry};
 use super::order_key;
 use super::store::{Answered, Submitted};
@@ -124,17 +125,24 @@ pub(super) fn results(label: &AnswerLabel, mut reply: Reply) -> Result<Vec<Submi
 
 fn submitted(label: &AnswerLabel, mut reply: Reply) -> Result<Submitted> {
     match reply.text()?.as_str() {
+        "replayed" => {
+            let first = self::label(&reply.text()?)?;
+            windows(&first, reply, true)
+        }
+        "ok" => windows(label, reply, false),
+        other => refused(label, other, reply),
+    }
+}
+
+fn refused(label: &AnswerLabel, verdict: &str, mut reply: Reply) -> Result<Submitted> {
+    match verdict {
         "mismatch" => Ok(Submitted::Mismatch),
         "closed" => Ok(Submitted::Closed { open: label.windows.clone() }),
         "banned" => Ok(Submitted::Banned),
         "overflow" => Ok(Submitted::Overflow),
         "crowded" => Ok(Submitted::Crowded { dimension: reply.count()? }),
         "limited" => Ok(Submitted::Limited { retry_after_ms: reply.count()? }),
-        "replayed" => {
-            let first = self::label(&reply.text()?)?;
-            windows(&first, reply, true)
-        }
-        _ => windows(label, reply, false),
+        other => Err(Error::Internal(format!("a submission was answered with `{other}`"))),
     }
 }
 
@@ -157,4 +165,66 @@ pub(super) fn windows(label: &AnswerLabel, mut reply: Reply, replayed: bool) -> 
         });
     }
     Ok(Submitted::Counted { windows: standings, replayed })
+}
+
+/// What a shard made of one submission: ranks are still to be told from the positions.
+pub(super) enum ShardSubmitted {
+    /// It counted, or not, as in a leaderboard that is whole.
+    Other(Submitted),
+    /// It counted.
+    Counted(Positions),
+}
+
+/// Where a submission put its member, and where it had stood, in each window: as the score that is ranked and ZSET member.
+pub(super) struct Positions {
+    pub(super) windows: Vec<(WindowStanding, Option<Position>, Option<Position>)>,
+    pub(super) replayed: bool,
+}
+
+impl Positions {
+    /// The answer where no ranks are told.
+    pub(super) fn without_ranks(self) -> Submitted {
+        let windows = self.windows.into_iter().map(|(standing, _, _)| standing).collect();
+        Submitted::Counted { windows, replayed: self.replayed }
+    }
+}
+
+/// The results of a shard's call.
+pub(super) fn shard_results(label: &AnswerLabel, mut reply: Reply) -> Result<Vec<ShardSubmitted>> {
+    let mut read = Vec::new();
+    while !reply.is_empty() {
+        let mut result = reply.list()?;
+        read.push(match result.text()?.as_str() {
+            "replayed" => {
+                let first = self::label(&result.text()?)?;
+                ShardSubmitted::Counted(positions(&first, result, true)?)
+            }
+            "ok" => ShardSubmitted::Counted(positions(label, result, false)?),
+            other => ShardSubmitted::Other(refused(label, other, result)?),
+        });
+    }
+    Ok(read)
+}
+
+pub(super) fn positions(label: &AnswerLabel, mut reply: Reply, replayed: bool) -> Result<Positions> {
+    let mut windows = Vec::with_capacity(label.windows.len());
+    let position = |ranked: Score, element: Vec<u8>| (!element.is_empty()).then_some(Position { ranked, element });
+    for (window, period) in &label.windows {
+        let updated = reply.integer()? == 1;
+        let ranked = reply.score()?;
+        let now = position(ranked, reply.bytes()?);
+        let previous = reply.optional_score()?;
+        let element = reply.bytes()?;
+        let before = previous.and_then(|ranked| position(ranked, element));
+        let standing = WindowStanding {
+            window: window.clone(),
+            period: period.clone(),
+            score: label.order.turned(ranked),
+            rank: None,
+            updated,
+            previous: previous.map(|ranked| (label.order.turned(ranked), None)),
+        };
+        windows.push((standing, now, before));
+    }
+    Ok(Positions { windows, replayed })
 }

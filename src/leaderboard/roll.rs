@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::Leaderboards;
+use super::board::Board;
+use super::outbox::Origin;
 use super::rounds::Rounds;
 use super::store::Versioned;
 use crate::error::{Error, Result};
@@ -28,30 +30,46 @@ impl Roll {
 
     /// Looks at one leaderboard; tells how much was done, and whether there is more.
     async fn roll(&self, name: &LeaderboardName) -> Result<(u64, bool)> {
-        let store = &self.leaderboards.store;
-        let mut closed = 0;
-        match self.leaderboards.find(name).await {
-            Ok(board) => match store.roll(&board, BATCH).await? {
-                Versioned::Stale => {
-                    self.leaderboards.boards.invalidate(name);
-                    return Ok((0, true));
-                }
-                Versioned::Current(rolled) => {
-                    if rolled.closing {
-                        self.leaderboards.note_closing(name);
-                    }
-                    if rolled.to_free == 0 {
-                        return Ok((rolled.closed, false));
-                    }
-                    closed = rolled.closed;
-                }
-            },
+        let board = match self.leaderboards.find(name).await {
+            Ok(board) => board,
             // What a deletion that was cut off has left.
-            Err(Error::NoLeaderboard(_)) => {}
+            Err(Error::NoLeaderboard(_)) => {
+                let store = &self.leaderboards.store;
+                self.leaderboards.note_staying(name, 0);
+                return Ok((0, store.free(store.keyspace(), name).await? > 0));
+            }
             Err(error) => return Err(error),
+        };
+        let (mut closed, mut left, mut staying) = (0, false, 0);
+        self.leaderboards.release_rest(&board).await?;
+        for shard in board.shards() {
+            match self.roll_one(shard).await? {
+                Some((did, more, stay)) => {
+                    (closed, left, staying) = (closed + did, left | more, stay.max(staying));
+                }
+                None => {
+                    self.leaderboards.refresh(&board).await?;
+                    return Ok((closed, true));
+                }
+            }
         }
-        let left = store.free(name).await?;
-        Ok((closed, left > 0))
+        self.leaderboards.note_staying(name, staying);
+        Ok((closed, left))
+    }
+
+    /// Looks at one shard; nothing to tell where it has changed. Tells as well how many periods stay for the archive.
+    async fn roll_one(&self, board: &Board) -> Result<Option<(u64, bool, u64)>> {
+        let store = &self.leaderboards.store;
+        let most = if self.leaderboards.archives { 0 } else { BATCH };
+        let Versioned::Current(rolled) = store.roll(board, most).await? else { return Ok(None) };
+        store.look_at_outbox(&Origin::of(board)).await?;
+        if rolled.closing {
+            self.leaderboards.note_closing(&board.name);
+        }
+        if rolled.to_free == 0 {
+            return Ok(Some((rolled.closed, false, rolled.staying)));
+        }
+        Ok(Some((rolled.closed, store.free(board.keyspace(), &board.name).await? > 0, rolled.staying)))
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) const FREED_KEYS: usize = RANKING_KEYS + 1;
 const AT_HAND: usize = 4;
 
 /// The keys of one ranking: a window's period, whole or of a segment.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct RankingKeys {
     pub(super) window: WindowName,
     pub(super) period: String,
@@ -213,7 +213,7 @@ impl Sections {
 
 /// A key of a ranking, by what kind it is and by `EPOCH:WINDOW:PERIOD`.
 fn ranking_key(keyspace: &Keyspace, name: &LeaderboardName, kind: &str, of: &str) -> String {
-    keyspace.tagged(TAG, name.as_str(), &format!("{kind}:{of}:"))
+    keyspace.spread(TAG, name.as_str(), &format!("{kind}:{of}:"))
 }
 
 /// All keys of a ranking, by its `EPOCH:WINDOW:PERIOD`.

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::Leaderboards;
 use super::board::{Board, RankingKeys};
 use super::entry::View;
 use super::store::Versioned;
-use super::{Leaderboards, MOST_PERIODS};
 use crate::error::Result;
 use crate::types::{LeaderboardName, Limit, WindowName};
 
@@ -46,7 +46,8 @@ impl Leaderboards {
             let (listed, chosen) = (board.dimensions.listed(segment)?, self.choose(board, view).await?);
             // One more tells whether there is a next page.
             let most = u64::from(limit.get()) + 1;
-            let read = self.store.segment_values(board, &chosen, listed.number, after, most).await?;
+            let read = self.store.all_segment_values(board, &chosen, listed.number, after, most).await?;
+            let read = self.still(board, &chosen, Ok(read)).await?;
             Ok(read.map(|mut raw| {
                 let more = raw.values.len() as u64 == most;
                 raw.values.truncate(limit.get() as usize);
@@ -69,9 +70,12 @@ impl Leaderboards {
         if dropped.is_empty() {
             return Ok(());
         }
+        for (old, new) in old.parts().iter().zip(board.parts()) {
+            Box::pin(self.drop_dimensions(old, new)).await?;
+        }
         let mut rankings: Vec<Arc<RankingKeys>> = self.store.section(board).rankings.clone();
         for window in &board.settings.windows {
-            for (period, _) in self.store.periods(board, &window.name, None, MOST_PERIODS).await? {
+            for (period, _) in self.store.periods(board, &window.name, None, self.most_periods()).await? {
                 rankings.push(Arc::new(board.sections.ranking(&window.name, &period, None)));
             }
         }

@@ -148,6 +148,18 @@ impl Dimensions {
         parts.split('\u{1}').filter_map(part).collect()
     }
 
+    /// What a part is called where people read it: its values by dimension, as JSON; empty for the whole.
+    pub(super) fn part_name(&self, part: &str) -> Option<String> {
+        if part.is_empty() {
+            return Some(String::new());
+        }
+        let (number, joined) = part.split_once('\u{2}')?;
+        let number: u64 = number.parse().ok()?;
+        let names = &self.all.iter().find(|dimension| dimension.number == number)?.names;
+        let values: BTreeMap<&String, &str> = names.iter().zip(joined.split(JOIN)).collect();
+        serde_json::to_string(&values).ok()
+    }
+
     /// The names of the dimensions, sorted.
     pub(super) fn names(&self) -> Vec<String> {
         self.all.iter().filter(|dimension| dimension.names.len() == 1).map(Dimension::name).collect()

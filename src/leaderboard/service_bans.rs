@@ -5,6 +5,8 @@
 //! none, and takes no call before its process has read what is there. So when the change is answered, nothing of a banned
 //! member is seen anywhere, and nothing can come.
 
+use std::sync::Arc;
+
 use std::time::Duration;
 
 use futures_util::stream;
@@ -13,6 +15,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use super::Leaderboards;
 use super::audit::{Act, Action, AuditNote};
 use super::bans::{Ban, Severity, ban_note};
+use super::board::Board;
 use super::store::BanChange;
 use crate::error::{Error, Result};
 use crate::task::{Again, Report, Task};
@@ -90,7 +93,9 @@ impl Leaderboards {
     }
 
     async fn meet(&self, name: &LeaderboardName, member: &Member) -> Result<()> {
-        let meet = async |board: &_| self.store.ban(board, member, &BanChange::Meet, None).await;
+        let meet = async |board: &Arc<Board>| {
+            self.store.ban(board.shard(board.shard_of(member)), member, &BanChange::Meet, None).await
+        };
         match self.on_current(name, meet).await {
             Ok(_) | Err(Error::NoLeaderboard(_)) => Ok(()),
             Err(error) => Err(error),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::calendar::Calendar;
+use super::profiles::ProfileSettings;
 use super::reward::{self, OnClose, Reward};
 use super::segments;
 use crate::cron::CronFault;
@@ -213,8 +214,9 @@ pub struct Settings {
     /// Only so many of the best entries are kept; `null` for all.
     #[schema(minimum = 1, maximum = 9_007_199_254_740_991_u64)]
     pub max_entries: Option<u64>,
-    /// Over how many Redis slots entries are spread. This version offers 1.
-    #[schema(minimum = 1, maximum = 1)]
+    /// Over how many Redis slots entries are spread; fixed at the creation. With several, ranks stay exact; there are no dense ranks, windows
+    /// are not closed by hand, and `max_entries`, `half_life_ms`, `snapshots`, `rewards` and `on_close` are refused.
+    #[schema(minimum = 1, maximum = 256)]
     pub shards: u32,
     /// The snapshots taken of each open ranking, once a day at 00:00 UTC, which `since` of its reads compares with; `null` for
     /// none. Absent when not set.
@@ -232,6 +234,10 @@ pub struct Settings {
     /// Who is told when a period is closed; `null` for nobody.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_close: Option<OnClose>,
+    /// Where the profiles of members come from, which reads add to entries with `profiles=true`; `null` for nowhere. Absent when
+    /// not set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profiles: Option<ProfileSettings>,
 }
 
 read_object!(Window, written);
@@ -259,6 +265,7 @@ impl Default for Settings {
             snapshots: None,
             half_life_ms: None,
             on_close: None,
+            profiles: None,
         }
     }
 }
@@ -285,7 +292,13 @@ impl Settings {
         let ordered = !matches!((self.min_score, self.max_score), (Some(min), Some(max)) if min > max);
         check(ordered, "/min_score", "must not be above max_score");
         check((1..=MAX_SHARDS).contains(&self.shards), "/shards", "must be 1 to 256");
-        check(!(2..=MAX_SHARDS).contains(&self.shards), "/shards", "other than 1 are not offered by this version");
+        // Each would need to know at once what is in all shards.
+        let alone = self.shards <= 1;
+        check(alone || self.max_entries.is_none(), "/max_entries", "does not go together with several shards");
+        check(alone || self.half_life_ms.is_none(), "/half_life_ms", "does not go together with several shards");
+        check(alone || self.snapshots.is_none(), "/snapshots", "does not go together with several shards");
+        let pays = !self.rewards.is_empty() || self.on_close.is_some();
+        check(alone || !pays, "/rewards", "and `on_close` do not go together with several shards");
         let entries = self.max_entries.unwrap_or(1);
         check((1..1 << 53).contains(&entries), "/max_entries", "must be 1 to 9007199254740991");
         if let Some(SubmissionLimit { limit, per_ms }) = self.submission_limit {
@@ -304,6 +317,7 @@ impl Settings {
         }
         faults.extend(segments::faults(&self.segments));
         faults.extend(reward::faults(self));
+        faults.extend(self.profiles.iter().flat_map(ProfileSettings::faults));
         // Their number is bounded first: each is work.
         for (number, window) in self.windows.iter().enumerate().take(MAX_WINDOWS) {
             faults.extend(window.faults(&format!("/windows/{number}")));

@@ -3,29 +3,43 @@
 mod adjust;
 mod audit;
 mod bans;
+mod check;
 mod closing;
+mod erase;
 mod import;
+mod outbox;
 mod periods;
 mod reading;
 mod segments;
 mod service_bans;
+mod shard_submit;
+mod shard_sums;
+mod shards;
 mod snapshots;
 mod submit;
+mod surplus;
 mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
 
+use futures_util::future::try_join_all;
 use redis::Value;
 
 pub(super) use self::bans::{BanChange, Changed};
+pub(super) use self::check::{Belonging, Told, Walked};
 pub(super) use self::closing::{Closing, Rewards, Taken, WindowClosed};
+use self::outbox::Outbox;
+pub(super) use self::outbox::RawEntry;
+pub(super) use self::periods::Counted;
 use self::periods::Going;
 pub(super) use self::reading::{Chosen, Found, RawPage, Read};
 use self::service_bans::KnownBans;
+pub(super) use self::shard_submit::Claimed;
 pub(super) use self::snapshots::Kept;
 use self::submit::section_lines;
+pub(super) use self::surplus::Ended;
 use super::audit::AuditNote;
 use super::board::{Board, RankingKeys, Version, board_key, free_key};
 use super::reply::{self, Reply};
@@ -65,6 +79,7 @@ const FREEING: &str = include_str!("lua/_free.lua");
 const HIDDEN: &str = include_str!("lua/_hidden.lua");
 const BANS: &str = include_str!("lua/_bans.lua");
 const AUDIT: &str = include_str!("lua/_audit.lua");
+const ARCHIVE: &str = include_str!("lua/_archive.lua");
 const SUBSCORES: &str = include_str!("lua/_subscores.lua");
 const SUBMISSION: &str = include_str!("lua/_submission.lua");
 const SHADOW: &str = include_str!("lua/_shadow.lua");
@@ -83,6 +98,9 @@ script!(PUT, "put", Store, STAMP, PERIOD, FREEING, TELL);
 script!(DELETE, "delete", Free, FREEING, TELL);
 script!(FREE, "free", Free,);
 script!(ROLL, "roll", Free, STAMP, PERIOD, CLOSING, TELL);
+script!(ENDED, "ended", Free, STAMP, PERIOD, CLOSING);
+script!(RELEASE, "release", Free,);
+script!(LEAVING, "leaving", Free,);
 script!(PERIODS, "periods", Read, STAMP, PERIOD, CLOSING);
 script!(CLOSE, "close", Store, STAMP, PERIOD, CLOSING, RECORD, TELL);
 script!(PAY, "pay", Store, ORDER, READING);
@@ -103,13 +121,14 @@ script!(
     SHADOW,
     RECORD,
     TELL,
+    ARCHIVE,
     include_str!("lua/_guards.lua")
 );
-script!(PAGE, "page", Read, ORDER, DIRECTORY, ENTRY, READING, SHARED_RANK, STAMP, RANKING, PERIOD);
+script!(PAGES, "pages", Read, ORDER, DIRECTORY, ENTRY, READING, SHARED_RANK, STAMP, RANKING, PERIOD);
 script!(LOOKUP, "lookup", Read, ORDER, DIRECTORY, ENTRY, READING, SHARED_RANK, STAMP, RANKING, PERIOD);
 script!(DISTINCT, "distinct", Store, ORDER);
 script!(DISTRIBUTION, "distribution", Read, ORDER, READING, STAMP, RANKING, PERIOD, DECAY);
-script!(REMOVE, "remove", Free, ENTRY_WRITE, STAMP, RANKING, PERIOD, AUDIT, TELL);
+script!(REMOVE, "remove", Free, ENTRY_WRITE, STAMP, RANKING, PERIOD, AUDIT, ARCHIVE, TELL);
 script!(TRIM, "trim", Free, ENTRY_WRITE, RANKING, TELL);
 
 /// How storing settings ended.
@@ -167,11 +186,17 @@ pub(super) struct LeaderboardStore {
     ahead_us: Arc<AtomicI64>,
     /// The service-wide bans, as far as they are known here. Scripts tell where there are newer ones.
     bans: KnownBans,
+    /// The latest time of a row that this process has seen of what is spread, in µs (a hybrid logical clock: Kulkarni et al.,
+    /// 2014): so a row that is submitted after another was answered is later, whichever shards they are in.
+    latest_us: Arc<AtomicI64>,
+    /// The way to the archive, where there is one.
+    outbox: Option<Outbox>,
 }
 
 impl LeaderboardStore {
     pub(super) fn new(db: Db, keyspace: Keyspace, clock: Clock) -> Self {
-        Self { db, keyspace, clock, ahead_us: Arc::default(), bans: KnownBans::default() }
+        let (ahead_us, bans, latest_us) = (Arc::default(), KnownBans::default(), Arc::default());
+        Self { db, keyspace, clock, ahead_us, bans, latest_us, outbox: None }
     }
 
     /// The same store through another connection.
@@ -186,6 +211,11 @@ impl LeaderboardStore {
     /// The Redis server's time in µs, as far as it is known here. Scripts tell where that is too far off.
     pub(super) fn now_us(&self) -> i64 {
         self.clock.estimate_us().saturating_add(self.ahead_us.load(Ordering::Relaxed))
+    }
+
+    /// Notes the time of a row.
+    fn see_stamp(&self, stamp_us: i64) {
+        self.latest_us.fetch_max(stamp_us, Ordering::Relaxed);
     }
 
     /// Takes the time that a script told.
@@ -254,8 +284,13 @@ impl LeaderboardStore {
 
     /// The leaderboard, if it is there.
     pub(super) async fn load(&self, name: &LeaderboardName) -> Result<Option<Arc<Board>>> {
+        self.load_from(&self.keyspace, name).await
+    }
+
+    /// The shard that has these keys, if it is there.
+    pub(super) async fn load_from(&self, keyspace: &Keyspace, name: &LeaderboardName) -> Result<Option<Arc<Board>>> {
         let mut command = redis::cmd("HMGET");
-        command.arg(board_key(&self.keyspace, name)).arg("version").arg("settings").arg("created");
+        command.arg(board_key(keyspace, name)).arg("version").arg("settings").arg("created");
         command.arg("dimensions").arg("starts");
         let mut reply = Reply::of(self.db.run(&command, "load_leaderboard", Effect::Read).await?)?;
         let version = match reply.value()? {
@@ -278,12 +313,17 @@ impl LeaderboardStore {
             }
             _ => Starts::default(),
         };
-        let board = Board::new(&self.keyspace, name.clone(), version, settings, &numbers, created_at, starts);
+        let board = Board::new(keyspace, name.clone(), version, settings, &numbers, created_at, starts);
         Ok(Some(Arc::new(board.map_err(|_| unreadable())?)))
     }
 
     /// How many entries the first window has.
     pub(super) async fn entries(&self, board: &Board) -> Result<u64> {
+        let counts = try_join_all(board.shards().map(|shard| self.entries_of_one(shard))).await?;
+        Ok(counts.into_iter().sum())
+    }
+
+    async fn entries_of_one(&self, board: &Board) -> Result<u64> {
         let mut command = redis::cmd("ZCARD");
         let section = self.section(board);
         command.arg(section.rankings.first().map_or("", |ranking| &ranking.rank));
@@ -303,7 +343,7 @@ impl LeaderboardStore {
         only_while: Option<(i64, i64)>,
     ) -> Result<Versioned<Put>> {
         let section = self.section(new);
-        let mut keys = vec![new.key.clone(), free_key(&self.keyspace, &new.name)];
+        let mut keys = vec![new.key.clone(), free_key(new.keyspace(), &new.name)];
         keys.extend(section.rankings.iter().map(|ranking| ranking.rank.clone()));
         keys.extend(new.settings.windows.iter().map(|window| new.periods_key(&window.name)));
         let standing = keys.len() - 2;
@@ -347,8 +387,9 @@ impl LeaderboardStore {
     /// Deletes the leaderboard with all that it holds.
     pub(super) async fn delete(&self, board: &Board) -> Result<Versioned<()>> {
         let Going { lists, stems, others } = self.keys_of(board, board.settings.windows.iter());
-        let mut keys = vec![board.key.clone(), free_key(&self.keyspace, &board.name)];
-        keys.extend(lists.into_iter().chain(others).chain([board.described_key(), board.closing_key()]));
+        let mut keys = vec![board.key.clone(), free_key(board.keyspace(), &board.name)];
+        keys.extend(lists.into_iter().chain(others));
+        keys.extend([board.described_key(), board.closing_key(), board.leaving_key()]);
         keys.extend(board.ban_keys());
         let call = stems.iter().fold(DELETE.keys(&keys).arg(board.version.text()), ScriptCall::arg);
         Ok(self.current(call.run(&self.db).await?)?.map(drop))
@@ -367,6 +408,8 @@ impl LeaderboardStore {
         let (described, audit_key) = (board.described_key(), board.audit_key());
         let mut keys = vec![board.key.as_str(), &described, &audit_key];
         keys.extend(rankings.iter().flat_map(|ranking| ranking.all()));
+        let (outbox_key, outbox) = self.outbox_of(board);
+        keys.extend(outbox_key.as_deref());
         let call = REMOVE
             .keys(&keys)
             .arg(self.asked(board, only_while))
@@ -374,10 +417,14 @@ impl LeaderboardStore {
             .number(board.sub_width as u64)
             .arg(member.as_str())
             .arg(self.clock.to_argument())
-            .arg(note.map(AuditNote::text).transpose()?.unwrap_or_default());
+            .arg(note.map(AuditNote::text).transpose()?.unwrap_or_default())
+            .arg(outbox);
         match self.current(call.run(&self.db).await?)? {
             Versioned::Stale => Ok(Versioned::Stale),
-            Versioned::Current(mut reply) => Ok(Versioned::Current(reply.count()?)),
+            Versioned::Current(mut reply) => {
+                self.has_sent(board);
+                Ok(Versioned::Current(reply.count()?))
+            }
         }
     }
 

@@ -1,10 +1,14 @@
 //! Submitting scores: the rules, the merging, the first answers of requests that come again.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
 use super::board::{Board, closed_among};
 use super::merge::Merger;
-use super::store::{Answered, CallRecord, Submitted, Versioned};
+use super::store::{Answered, CallRecord, Claimed, Submitted, Versioned};
 use super::submission::{Fingerprint, Row, Standing, Submission, WantedRanks};
 use super::{CHUNK, Leaderboards, MOST_TRIES, changing, depends_on_settings};
 use crate::error::{Error, Fault, Result};
@@ -26,9 +30,16 @@ impl Leaderboards {
                 Err(error) if self.is_overtaken(&board, &error).await? => continue,
                 Err(error) => return Err(error),
             };
+            if let (true, Some((key, part, fingerprint))) = (board.is_spread(), &row.key) {
+                // The same key may come with another member, whose shard would not know it.
+                let claimed = self.store.claim(&board, &[(key, part, fingerprint)], "").await?;
+                if matches!(claimed[..], [Claimed::Mismatch]) {
+                    return Err(Error::IdempotencyMismatch);
+                }
+            }
             let merger = self.merger.get_or_init(|| Merger::start(self.store.clone()));
             match merger.submit(&board, row).await? {
-                Versioned::Stale => self.boards.invalidate(name),
+                Versioned::Stale => self.refresh(&board).await?,
                 Versioned::Current(result) => return standing(&board, submission, result),
             }
         }
@@ -48,7 +59,8 @@ impl Leaderboards {
             Err(error) => error,
         };
         let Some(key) = &submission.key else { return Err(error) };
-        let first = self.store.recall_row(board, key, part, &submission.fingerprint(part)).await?;
+        let shard = board.shard(board.shard_of(&submission.member));
+        let first = self.store.recall_row(shard, key, part, &submission.fingerprint(part)).await?;
         first.map(Err).ok_or(error)
     }
 
@@ -148,19 +160,24 @@ impl Leaderboards {
             {
                 continue;
             }
+            if board.is_spread() {
+                return self.submit_to_shards(board, items, rows, results, ranks, record.as_ref()).await;
+            }
             let good: Vec<&Row> = rows.iter().map(|(_, row)| row).collect();
             let places: Vec<usize> = rows.iter().map(|(place, _)| *place).collect();
             if let Some(record) = &mut record {
                 record.note = Note::of(&places, &results).text()?;
             }
             let answered = match &record {
-                _ if !good.is_empty() => match self.store.submit(&board, &good, ranks, record.as_ref()).await? {
-                    Versioned::Current(answered) => Some(answered),
-                    Versioned::Stale => {
-                        self.boards.invalidate(name);
-                        continue;
+                _ if !good.is_empty() => {
+                    match self.store.submit(&board, 0, &good, ranks, record.as_ref(), &[]).await? {
+                        Versioned::Current(answered) => Some(answered),
+                        Versioned::Stale => {
+                            self.boards.invalidate(name);
+                            continue;
+                        }
                     }
-                },
+                }
                 Some(record) => self.store.recall_call(&board, record).await?,
                 None => None,
             };
@@ -171,6 +188,137 @@ impl Leaderboards {
             return Ok(results.into_iter().map(|result| result.unwrap_or_else(unanswered)).collect());
         }
         Err(changing(name))
+    }
+}
+
+impl Leaderboards {
+    /// Submits the rows of a batch, each to the shard of its member.
+    async fn submit_to_shards(
+        &self,
+        board: Arc<Board>,
+        items: &[Result<Submission>],
+        rows: Vec<(usize, Row)>,
+        mut results: Vec<Option<Result<Standing>>>,
+        ranks: WantedRanks,
+        record: Option<&CallRecord<'_>>,
+    ) -> Result<Vec<Result<Standing>>> {
+        let mut rows = rows;
+        if let Some(record) = record {
+            let note = Note::of(&[], &results).text()?;
+            let claims = [(record.key, record.part.as_str(), record.fingerprint)];
+            match self.store.claim(&board, &claims, &note).await?.pop() {
+                Some(Claimed::Now) => {}
+                Some(Claimed::Before(note)) => {
+                    self.recall_parts(&board, items, record, &mut results).await?;
+                    let refused = Note::read(&note)?.refused;
+                    // What the settings refused then is not tried now.
+                    rows.retain(|(place, _)| !refused.iter().any(|(refused, _)| refused == place));
+                    for (place, refusal) in refused {
+                        results[place] = Some(Err(refusal.into()));
+                    }
+                }
+                Some(Claimed::Mismatch) | None => return Err(Error::IdempotencyMismatch),
+            }
+        }
+        let rows = self.claimed(&board, rows, &mut results).await?;
+        let mut left: BTreeMap<usize, Vec<(usize, Row)>> = BTreeMap::new();
+        for (place, row) in rows {
+            left.entry(board.shard_of(&row.member)).or_default().push((place, row));
+        }
+        let mut failure = None;
+        // Equal rows stand in the order of the items.
+        let first_us = self.store.next_us(items.len());
+        for _ in 0..MOST_TRIES {
+            let calls = left.iter().map(async |(shard, rows)| {
+                let good: Vec<&Row> = rows.iter().map(|(_, row)| row).collect();
+                let places: Vec<usize> = rows.iter().map(|(place, _)| *place).collect();
+                let note = Note { places: places.clone(), refused: Vec::new() }.text();
+                let times: Vec<i64> =
+                    places.iter().map(|place| first_us + i64::try_from(*place).unwrap_or(0)).collect();
+                let answered = match (record, note) {
+                    (Some(record), Ok(note)) => {
+                        let CallRecord { key, fingerprint, part, .. } = record;
+                        let record = CallRecord { key, fingerprint, part: part.clone(), note };
+                        self.store.submit(&board, *shard, &good, ranks, Some(&record), &times).await
+                    }
+                    (None, Ok(_)) => self.store.submit(&board, *shard, &good, ranks, None, &times).await,
+                    (_, Err(error)) => Err(error),
+                };
+                (*shard, places, answered)
+            });
+            let mut is_stale = false;
+            for (shard, places, answered) in join_all(calls.collect::<Vec<_>>()).await {
+                match answered {
+                    // What is stale has changed nothing, and comes again; what is done does not.
+                    Ok(Versioned::Stale) => {
+                        is_stale = true;
+                        continue;
+                    }
+                    Ok(Versioned::Current(answered)) => settle(&board, items, &mut results, &places, answered)?,
+                    Err(error) => {
+                        for place in places {
+                            results[place] = Some(Err(error.clone()));
+                        }
+                        failure = Some(error);
+                    }
+                }
+                left.remove(&shard);
+            }
+            if !is_stale {
+                break;
+            }
+            self.refresh(&board).await?;
+        }
+        for (place, _) in left.into_values().flatten() {
+            results[place] = Some(Err(changing(&board.name)));
+        }
+        match failure {
+            Some(error) if results.iter().all(|result| matches!(result, Some(Err(_)))) => Err(error),
+            _ => Ok(results.into_iter().map(|result| result.unwrap_or_else(|| Err(changing(&board.name)))).collect()),
+        }
+    }
+
+    /// The first answers to the calls of a batch whose items the settings of now refuse, and which may have counted then.
+    async fn recall_parts(
+        &self,
+        board: &Board,
+        items: &[Result<Submission>],
+        record: &CallRecord<'_>,
+        results: &mut [Option<Result<Standing>>],
+    ) -> Result<()> {
+        let refused = results.iter().zip(items).filter_map(|(result, item)| match (result, item) {
+            (Some(Err(_)), Ok(item)) => Some(board.shard_of(&item.member)),
+            _ => None,
+        });
+        let shards: BTreeSet<usize> = refused.collect();
+        for shard in shards {
+            if let Some(answered) = self.store.recall_shard(board, shard, record).await? {
+                settle(board, items, results, &[], answered)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows whose own keys are free, or bound to the same; the others are refused.
+    async fn claimed(
+        &self,
+        board: &Board,
+        rows: Vec<(usize, Row)>,
+        results: &mut [Option<Result<Standing>>],
+    ) -> Result<Vec<(usize, Row)>> {
+        let keyed = rows.iter().filter_map(|(_, row)| row.key.as_ref());
+        let claims: Vec<_> = keyed.map(|(key, part, fingerprint)| (key, *part, fingerprint)).collect();
+        let claimed = self.store.claim(board, &claims, "").await?;
+        let mut good = claimed.into_iter().map(|claimed| !matches!(claimed, Claimed::Mismatch));
+        let mut free = Vec::with_capacity(rows.len());
+        for (place, row) in rows {
+            if row.key.is_some() && !good.next().unwrap_or(false) {
+                results[place] = Some(Err(Error::IdempotencyMismatch));
+            } else {
+                free.push((place, row));
+            }
+        }
+        Ok(free)
     }
 }
 

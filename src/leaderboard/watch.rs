@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
+
 use super::Leaderboards;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::types::{LeaderboardName, WindowName};
 
 /// What the message of a change begins with.
@@ -28,7 +30,14 @@ impl Leaderboards {
     ///
     /// Those of the store. Where there is no such leaderboard, nothing happens.
     pub async fn watch(&self, name: &LeaderboardName) -> Result<()> {
-        self.store.watch(name, WATCH_LASTS).await.map(drop)
+        match self.find(name).await {
+            Ok(board) => {
+                let watch = board.shards().map(|shard| self.store.watch(shard.keyspace(), name, WATCH_LASTS));
+                try_join_all(watch).await.map(drop)
+            }
+            Err(Error::NoLeaderboard(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// How long it is until a window (the first one by default) begins anew, as far as it is known here.

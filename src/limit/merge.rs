@@ -1,25 +1,18 @@
-//! Requests that wait at the same time are counted in one script call.
-//!
-//! While enough calls are under way, what arrives waits for the next one. So nothing waits when little is going on, and under
-//! load the fixed cost of a call is paid once for many: with one token on 64 connections a call counts some twenty requests.
+//! Requests that wait at the same time are counted in one script call: with one token on 64 connections some twenty.
 
 use std::sync::Arc;
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 
 use super::bucket::{Bucket, Levels};
 use super::store::LimitStore;
 use crate::error::{Error, Result};
+use crate::merge;
 
 /// Requests that may wait for the next call; more wait in their own tasks.
 const QUEUE: usize = 1024;
 /// Requests in one call.
 const MOST_AT_ONCE: usize = 256;
-/// Two, so that Redis works on one call while the thread makes the next.
-const CALLS_UNDER_WAY: usize = 2;
 
 struct Waiting {
     buckets: Arc<[Bucket]>,
@@ -47,53 +40,25 @@ impl Group {
     }
 }
 
-/// Counts the requests of one thread. Its task ends with it.
-pub(super) struct Merger {
-    sender: mpsc::Sender<Waiting>,
-    task: JoinHandle<()>,
-}
+/// Counts the requests of one thread.
+pub(super) struct Merger(merge::Merger<Waiting>);
 
 impl Merger {
     /// Starts the task. Must be called inside a tokio runtime.
     pub(super) fn start(store: LimitStore) -> Self {
-        let (sender, receiver) = mpsc::channel(QUEUE);
-        Self { sender, task: tokio::spawn(run(store, receiver)) }
+        let store = Arc::new(store);
+        Self(merge::Merger::start(QUEUE, MOST_AT_ONCE, |_| {
+            move |arrived| vec![call(Arc::clone(&store), grouped(arrived))]
+        }))
     }
 
     /// Counts a request together with those that wait.
     pub(super) async fn take(&self, buckets: &Arc<[Bucket]>, cost: u64) -> Result<Levels> {
-        let ended = || Error::StoreUnavailable("the task that counts requests has ended".to_owned());
-        let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { buckets: Arc::clone(buckets), cost, answer };
-        self.sender.send(waiting).await.map_err(|_| ended())?;
-        answered.await.map_err(|_| ended())?
+        self.0.ask(Error::StoreUnavailable, |answer| Waiting { buckets: Arc::clone(buckets), cost, answer }).await
     }
 }
 
-impl Drop for Merger {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn run(store: LimitStore, mut receiver: mpsc::Receiver<Waiting>) {
-    let mut arrived = Vec::with_capacity(MOST_AT_ONCE);
-    let mut calls = FuturesUnordered::new();
-    loop {
-        tokio::select! {
-            biased;
-            Some(()) = calls.next() => {}
-            count = receiver.recv_many(&mut arrived, MOST_AT_ONCE), if calls.len() < CALLS_UNDER_WAY => {
-                if count == 0 {
-                    return;
-                }
-                calls.push(call(&store, grouped(arrived.drain(..))));
-            }
-        }
-    }
-}
-
-fn grouped(arrived: impl Iterator<Item = Waiting>) -> Vec<Group> {
+fn grouped(arrived: Vec<Waiting>) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for waiting in arrived {
         match groups.iter_mut().find(|group| group.is_of(&waiting)) {
@@ -108,7 +73,7 @@ fn grouped(arrived: impl Iterator<Item = Waiting>) -> Vec<Group> {
 }
 
 /// Counts the groups, and answers each that still waits. The first ones of a group are those that fit.
-async fn call(store: &LimitStore, groups: Vec<Group>) {
+async fn call(store: Arc<LimitStore>, groups: Vec<Group>) {
     let outcome = store.take(&groups).await;
     for (number, group) in groups.into_iter().enumerate() {
         let counted = outcome.as_ref().map(|counted| &counted[number]);

@@ -15,7 +15,7 @@ const TAG_NAME: &str = "api";
 
 /// Runs on a full server, too: whoever frees memory there must be let in.
 static TAKE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new("take", Effect::Free, &[include_str!("lua/_clock.lua"), include_str!("lua/take.lua")])
+    Script::new("take", Effect::Pass, &[include_str!("lua/_clock.lua"), include_str!("lua/take.lua")])
 });
 
 #[derive(Clone)]

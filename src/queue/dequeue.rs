@@ -13,6 +13,8 @@ use crate::types::{JobId, LeaseToken, QueueName, WorkerName};
 
 /// Calls of one look at a queue whose first jobs are held back by their keys, or have gone.
 const MOST_LOOKS: usize = 200;
+/// When who waits looks again after a look that failed because Redis is away.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// In which order several queues are looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -91,6 +93,17 @@ struct Looked {
     replayed: bool,
 }
 
+impl Looked {
+    fn nothing(room_in: Option<Duration>) -> Self {
+        Self { jobs: Vec::new(), guard: LeaseGuard::default(), room_in, replayed: false }
+    }
+}
+
+/// Whether Redis is away, so that who waits may go on: what was asked for may be there later.
+pub(super) fn is_passing(error: &Error) -> bool {
+    matches!(error.root(), Error::StoreUnavailable(_) | Error::OutcomeUnknown(_))
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Look {
     Once,
@@ -144,7 +157,11 @@ impl Queues {
             }
             waiting = Some(self.waiters.on(&topics));
             let order = self.order(request);
-            looked = Box::pin(self.look(request, &order, None, Look::BeforeWaiting, once)).await?;
+            looked = match Box::pin(self.look(request, &order, None, Look::BeforeWaiting, once)).await {
+                // What such a look has leased, if anything, runs out; who waits goes on waiting.
+                Err(error) if is_passing(&error) && Instant::now() < until => Looked::nothing(Some(LOOK_AGAIN)),
+                outcome => outcome?,
+            };
         }
     }
 
@@ -212,7 +229,7 @@ impl Queues {
         look: Look,
         once: Option<&Once>,
     ) -> Result<Looked> {
-        let mut looked = Looked { jobs: Vec::new(), guard: LeaseGuard::default(), room_in: None, replayed: false };
+        let mut looked = Looked::nothing(None);
         for name in order {
             let wanted = request.limit - u32::try_from(looked.jobs.len()).unwrap_or(request.limit).min(request.limit);
             let open_acks = acks.as_ref().map(|acks| acks.open()).unwrap_or_default();

@@ -58,6 +58,11 @@ impl Counts {
         }
         self.0.oldest_ready(queue.as_str(), Duration::from_millis(tended.figures.oldest_ready_ms.unwrap_or(0)));
     }
+
+    pub(super) fn unarchived(&self, queue: &QueueName, tended: &Tended) {
+        let lag = Duration::from_millis(tended.unarchived_ms.unwrap_or(0));
+        self.0.archive_waiting(queue.as_str(), tended.unarchived, lag);
+    }
 }
 
 fn between(from: Timestamp, to: Timestamp) -> Duration {

@@ -1,12 +1,13 @@
 //! A queue as the store knows it: its settings, their version, and the names of its keys.
 
+use super::outbox::Outbox;
 use super::record::Values;
 use super::settings::Settings;
 use crate::db::{Keyspace, Version};
 use crate::types::{QueueName, Timestamp};
 
 /// The kind in the hash tag of all keys of a queue.
-const TAG: &str = "q";
+pub(super) const TAG: &str = "q";
 /// The names of the keys, in the order in which scripts take them; the ready LISTs follow.
 const KEY_NAMES: [&str; 20] = [
     "queue",
@@ -44,11 +45,18 @@ pub struct Queue {
     pub(super) keys: Keys,
     /// What scripts need of the settings.
     pub(super) policy: Vec<u8>,
+    /// Its keys on the way to the archive, where there is one.
+    pub(super) archive_keys: Option<[String; 2]>,
 }
 
 /// The names of a queue's keys, as scripts take them.
 #[derive(Debug, Clone)]
 pub(super) struct Keys(Vec<String>);
+
+/// The keys of what is on its way from a queue to the archive, which scripts take behind all others.
+pub(super) fn archive_keys(keyspace: &Keyspace, name: &QueueName) -> [String; 2] {
+    [keyspace.tagged(TAG, name.as_str(), "to_archive"), keyspace.tagged(TAG, name.as_str(), "unarchived")]
+}
 
 impl Keys {
     pub(super) fn of(keyspace: &Keyspace, name: &QueueName) -> Self {
@@ -88,17 +96,23 @@ impl Queue {
         keyspace: &Keyspace,
         name: QueueName,
         version: Version,
-        settings: Settings,
+        (settings, outbox): (Settings, Option<Outbox>),
         created_at: Timestamp,
     ) -> Self {
-        let policy = policy(keyspace, &name, &settings);
-        Self { keys: Keys::of(keyspace, &name), name, settings, created_at, version, policy }
+        let policy = policy(keyspace, &name, &settings, outbox);
+        let archive_keys = outbox.map(|_| archive_keys(keyspace, &name));
+        Self { keys: Keys::of(keyspace, &name), name, settings, created_at, version, policy, archive_keys }
     }
 
     /// Whether nothing is limited: then the short ways may be taken.
     pub(super) fn is_plain(&self) -> bool {
         let Settings { max_concurrency, rate_limit, keys, .. } = &self.settings;
         max_concurrency.is_none() && rate_limit.is_none() && keys.is_none()
+    }
+
+    /// All keys of a call: those of every script, one of its own, and those of the way to the archive.
+    pub(super) fn keys_with(&self, own: Option<String>) -> Vec<String> {
+        self.keys.all().iter().cloned().chain(own).chain(self.archive_keys.iter().flatten().cloned()).collect()
     }
 
     /// What is known of deliveries from elsewhere.
@@ -113,7 +127,7 @@ impl Queue {
 }
 
 /// The settings as lua/_keys.lua takes them.
-fn policy(keyspace: &Keyspace, name: &QueueName, settings: &Settings) -> Vec<u8> {
+fn policy(keyspace: &Keyspace, name: &QueueName, settings: &Settings, outbox: Option<Outbox>) -> Vec<u8> {
     let keys = settings.keys.as_ref();
     let key_rate = keys.and_then(|keys| keys.rate_limit);
     Values::default()
@@ -130,5 +144,7 @@ fn policy(keyspace: &Keyspace, name: &QueueName, settings: &Settings) -> Vec<u8>
         .number(key_rate.map(|rate| rate.limit.into()))
         .number(key_rate.map(|rate| rate.per_ms))
         .flag(keys.is_some_and(|keys| keys.fair))
+        .number(outbox.map(|outbox| outbox.most))
+        .flag(outbox.is_some_and(Outbox::drops_oldest))
         .bytes()
 }

@@ -7,6 +7,7 @@ mod figures;
 mod job;
 mod line;
 mod merge;
+mod outbox;
 mod reads;
 mod record;
 mod redrive;
@@ -22,7 +23,7 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 
-pub use self::check::{CheckReport, Fault as CheckFault};
+pub use self::check::CheckReport;
 pub use self::deliver::Delivery;
 pub use self::dequeue::{Dequeue, Dequeued, LeaseGuard, QueueOrder};
 pub use self::job::{
@@ -30,6 +31,7 @@ pub use self::job::{
     cut_error,
 };
 pub use self::line::Queue;
+pub use self::outbox::{Finished, Left, Outbox};
 pub use self::reads::{JobPage, ListPlace, Worker};
 pub use self::schedule::{NewSchedule, Schedule};
 pub use self::settings::{
@@ -41,6 +43,7 @@ pub use self::work::Extended;
 
 use self::figures::Counts;
 use self::merge::Merger;
+use self::outbox::Unarchived;
 use self::settings::Settings;
 use self::store::{QueueStore, Versioned};
 use crate::db::{Db, Keyspace, Version};
@@ -66,6 +69,7 @@ pub struct Queues {
     waiters: Waiters,
     counts: Counts,
     noted: Option<Cache<(QueueName, WorkerName), ()>>,
+    unarchived: Option<Unarchived>,
     auto_create: bool,
 }
 
@@ -93,8 +97,15 @@ impl Queues {
             waiters: Waiters::new(),
             counts: Counts(metrics),
             noted,
+            unarchived: None,
             auto_create,
         }
+    }
+
+    /// The same queues, whose finished jobs go to an archive as well.
+    #[must_use]
+    pub fn with_outbox(self, outbox: Outbox) -> Self {
+        Self { store: self.store.with_outbox(outbox), unarchived: Some(Unarchived::default()), ..self }
     }
 
     /// The same queues through another connection.
@@ -134,7 +145,7 @@ impl Queues {
             self.store.list_name(name).await?;
         }
         let version = old.map_or_else(Version::first, |old| old.version.next());
-        let mut new = Queue::new(self.store.keyspace(), name.clone(), version, settings, Timestamp::from_millis(0));
+        let mut new = self.store.queue(name.clone(), version, settings, Timestamp::from_millis(0));
         let Versioned::Current(created) = self.store.put(old, &new).await? else { return Ok(None) };
         if old.is_none() {
             self.store.list_name(name).await?;
@@ -211,6 +222,10 @@ impl Queues {
     ///
     /// `NoQueue`.
     pub async fn delete(&self, name: &QueueName) -> Result<()> {
+        if self.unarchived.is_some() {
+            // Before it is gone, in case this process ends in between: what is on its way to the archive is found by this list.
+            self.store.list_unarchived(name).await?;
+        }
         self.on_current(name, async |queue| self.store.delete(queue).await).await?;
         self.queues.invalidate(name);
         self.store.unlist_name(name).await?;

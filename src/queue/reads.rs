@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::dequeue::{LOOK_AGAIN, is_passing};
 use super::job::{Job, State};
 use super::{Queues, finished_topic, record};
 use crate::error::{Error, Result};
@@ -100,23 +101,35 @@ impl Queues {
     /// `NoJob`.
     pub async fn job(&self, name: &QueueName, id: &JobId, wait: Duration) -> Result<Job> {
         let until = Instant::now() + wait;
+        let mut has_looked = false;
         loop {
             // Registered before the look: an end that comes between the two would be missed otherwise.
             let waiting = (!wait.is_zero()).then(|| self.waiters.on(&[finished_topic(name.as_str(), id.as_str())]));
-            if waiting.is_some() {
-                self.watch(name, "watchers").await?;
-            }
-            let job = self.store.job(name, id).await?;
-            let job = job.ok_or_else(|| Error::NoJob { queue: name.clone(), job: id.clone() })?;
-            let Some(waiting) = waiting else { return Ok(job) };
-            if job.state.is_final() || Instant::now() >= until || self.waiters.is_closed() {
-                return Ok(job);
-            }
-            tokio::select! {
-                () = waiting.woken() => {}
-                () = tokio::time::sleep_until(until.into()) => {}
+            let looked = self.look_at_job(name, id, waiting.is_some()).await;
+            let now = Instant::now();
+            let may_wait = now < until && !self.waiters.is_closed();
+            let look_again = match &looked {
+                // Who waits goes on waiting while Redis is away.
+                Err(error) if has_looked && may_wait && is_passing(error) => until.min(now + LOOK_AGAIN),
+                Ok(job) if may_wait && !job.state.is_final() => until,
+                Ok(_) | Err(_) => return looked,
+            };
+            has_looked = true;
+            if let Some(waiting) = waiting {
+                tokio::select! {
+                    () = waiting.woken() => {}
+                    () = tokio::time::sleep_until(look_again.into()) => {}
+                }
             }
         }
+    }
+
+    async fn look_at_job(&self, name: &QueueName, id: &JobId, waits: bool) -> Result<Job> {
+        if waits {
+            self.watch(name, "watchers").await?;
+        }
+        let job = self.store.job(name, id).await?;
+        job.ok_or_else(|| Error::NoJob { queue: name.clone(), job: id.clone() })
     }
 
     /// Jobs of a state, or of all states one after another.

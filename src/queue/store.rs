@@ -1,7 +1,9 @@
 //! Queues in Redis: the only place of their keys. A method is one script or one read.
 
+mod check;
 mod deliver;
 mod manage;
+mod outbox;
 mod plain;
 mod schedules;
 mod work;
@@ -10,28 +12,31 @@ use std::sync::{Arc, LazyLock};
 
 use redis::Value;
 
+pub(super) use self::check::{Look, Told};
 pub use self::manage::Figures;
 pub(super) use self::manage::Tended;
 pub(super) use self::schedules::{StoredSchedule, Tick, definition};
 pub(super) use self::work::{Added, Call, CallResult, Prepared, Settled, Worked};
 
 use super::line::{Keys, Queue};
+use super::outbox::Outbox;
 use super::record;
 use super::settings::Settings;
 pub(super) use crate::db::Versioned;
 use crate::db::{Db, Effect, Keyspace, Reply, Script, ScriptCall, Version, names_in};
 use crate::error::{Error, Result};
-use crate::types::{Clock, Limit, NameRange, QueueName};
+use crate::types::{Clock, Limit, NameRange, QueueName, Timestamp};
 
 macro_rules! parts {
     ($($static:ident $file:literal),* $(,)?) => { $(const $static: &str = include_str!(concat!("lua/", $file));)* };
 }
 parts!(
-    KEYS "_keys.lua", JOB "_job.lua", FINISH "_finish.lua", ONCE "_once.lua",
+    KEYS "_keys.lua", JOB "_job.lua", ARCHIVE "_archive.lua", ONCE "_once.lua",
     ADD "_enqueue.lua", ACK "_ack.lua", TURN "_turn.lua", ROOM "_room.lua", LEASE "_lease.lua", RETRY "_retry.lua", REMOVE "_remove.lua",
     FIGURES "_figures.lua",
 );
 
+const FINISH: &str = concat!(include_str!("lua/_archive.lua"), include_str!("lua/_finish.lua"));
 const DUE: &str = concat!(include_str!("lua/_leave.lua"), include_str!("lua/_due.lua"));
 const LINE: &str = concat!(include_str!("lua/_line.lua"), include_str!("lua/_slots.lua"));
 
@@ -54,6 +59,7 @@ bare_script!(
     DEQUEUE_PLAIN,
     "dequeue_plain",
     Free,
+    ARCHIVE,
     include_str!("lua/_plain_acks.lua"),
     include_str!("lua/_plain_leases.lua")
 );
@@ -68,7 +74,7 @@ script!(REDRIVE, "redrive", Free, JOB, LINE, FINISH, DUE, ADD, RETRY);
 script!(PROGRESS, "progress", Free,);
 script!(SEND, "send", Store,);
 script!(RECEIVE, "receive", Store, JOB, LINE, FINISH, DUE, ADD);
-script!(SENT, "sent", Free, JOB);
+script!(SENT, "sent", Free, JOB, ARCHIVE);
 script!(PURGE, "purge", Free, JOB, LINE, FINISH, DUE, REMOVE);
 script!(READ, "read", Read, JOB, FIGURES);
 script!(TEND, "tend", Free, JOB, LINE, FINISH, DUE, REMOVE, FIGURES);
@@ -78,13 +84,15 @@ script!(DELETE_SCHEDULE, "delete_schedule", Free,);
 script!(SCHEDULES, "schedules", Read,);
 script!(PUT, "put", Store, LINE);
 script!(UNPARK, "unpark", Free,);
-script!(DELETE, "delete", Free,);
+script!(DELETE, "delete", Free, ARCHIVE);
+bare_script!(TO_ARCHIVE, "to_archive", Read,);
+bare_script!(LIST_UNARCHIVED, "list_unarchived", Free,);
+bare_script!(ARCHIVED, "archived", Free,);
 script!(DELIVER, "deliver", Store, JOB, LINE, FINISH, DUE, ADD);
 script!(PAUSE, "pause", Free, LINE, ONCE);
 script!(LIST, "list", Read,);
 script!(LIST_READY, "list_ready", Read, JOB);
 script!(ACTIVE, "active", Read, JOB);
-script!(CHECK, "check", Read, JOB);
 
 /// What makes a request count once.
 #[derive(Debug, Clone)]
@@ -108,16 +116,27 @@ pub(super) struct QueueStore {
     db: Db,
     keyspace: Keyspace,
     clock: Clock,
+    outbox: Option<Outbox>,
 }
 
 impl QueueStore {
     pub(super) fn new(db: Db, keyspace: Keyspace, clock: Clock) -> Self {
-        Self { db, keyspace, clock }
+        Self { db, keyspace, clock, outbox: None }
+    }
+
+    /// The same store, whose finished jobs go to an archive as well.
+    pub(super) fn with_outbox(self, outbox: Outbox) -> Self {
+        Self { outbox: Some(outbox), ..self }
     }
 
     /// The same store through another connection.
     pub(super) fn on(&self, db: Db) -> Self {
-        Self { db, keyspace: self.keyspace.clone(), clock: self.clock.clone() }
+        Self { db, ..self.clone() }
+    }
+
+    /// A queue as it is kept here.
+    pub(super) fn queue(&self, name: QueueName, version: Version, settings: Settings, created_at: Timestamp) -> Queue {
+        Queue::new(&self.keyspace, name, version, (settings, self.outbox), created_at)
     }
 
     pub(super) fn keyspace(&self) -> &Keyspace {
@@ -130,10 +149,9 @@ impl QueueStore {
 
     /// Begins a call of a script that answers for one version of a queue.
     fn call<'a>(&self, script: &'a Script, queue: &Queue, once: Option<&Once>) -> ScriptCall<'a> {
-        let keys = queue.keys.all().iter().cloned();
-        let keys: Vec<String> = keys.chain(once.map(|once| queue.idempotency_key(&self.keyspace, &once.key))).collect();
+        let idempotency_key = once.map(|once| queue.idempotency_key(&self.keyspace, &once.key));
         script
-            .keys(&keys)
+            .keys(&queue.keys_with(idempotency_key))
             .arg(self.clock.to_argument())
             .arg(queue.version.text())
             .arg(&queue.policy)
@@ -190,8 +208,7 @@ impl QueueStore {
         let mut figures = Figures::read(&mut reply.list()?, now)?;
         figures.paused = paused;
         figures.per_minute = [reply.count()?, reply.count()?, reply.count()?];
-        let queue = Queue::new(&self.keyspace, name.clone(), version, settings, created_at);
-        Ok(Some((Arc::new(queue), figures)))
+        Ok(Some((Arc::new(self.queue(name.clone(), version, settings, created_at)), figures)))
     }
 }
 

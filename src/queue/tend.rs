@@ -114,6 +114,10 @@ impl Tend {
             }
         };
         self.queues.counts.tended(name, &tended);
+        if let Some(unarchived) = &self.queues.unarchived {
+            unarchived.note(name, tended.unarchived);
+            self.queues.counts.unarchived(name, &tended);
+        }
         let due = tended.due_in_ms.map(|due_in| Instant::now() + Duration::from_millis(due_in));
         match due {
             Some(due) => drop(self.known().due.insert(name.clone(), due)),

@@ -32,6 +32,13 @@ impl Raw {
     pub fn from_stored(text: String) -> Option<Self> {
         RawValue::from_string(text).ok().map(Self)
     }
+
+    /// An object that every parser reads, without what stands around it; none for anything else.
+    pub fn object(text: &[u8]) -> Option<Self> {
+        let object: Self = serde_json::from_slice(text).ok()?;
+        let is_one = object.as_str().starts_with('{') && serde_json::from_str::<Readable>(object.as_str()).is_ok();
+        is_one.then_some(object)
+    }
 }
 
 impl PartialEq for Raw {
@@ -172,6 +179,17 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for NamedVisitor<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_object_is_kept_as_it_was_sent() {
+        let object = |text: &str| Raw::object(text.as_bytes()).map(|object| object.as_str().to_owned());
+        assert_eq!(object(" {\"a\" : 1.50}\n").as_deref(), Some("{\"a\" : 1.50}"));
+        let deep = format!("{}1{}", r#"{"a":"#.repeat(1000), "}".repeat(1000));
+        for other in ["", "null", "[]", "\"{}\"", "{", "{} {}", r#"{"a":"\ud800"}"#, r#"{"a":1e999}"#, &deep] {
+            assert_eq!(object(other), None, "{other}");
+        }
+        assert!(Raw::object(b"{\"a\":\"\xff\"}").is_none());
+    }
 
     #[test]
     fn metadata_is_what_every_parser_reads() {

@@ -2,6 +2,8 @@
 
 mod audit_id;
 mod clock;
+mod entry_id;
+mod finding;
 mod json;
 mod limit;
 mod name;
@@ -12,6 +14,8 @@ mod score;
 
 pub use audit_id::AuditId;
 pub use clock::{Clock, ExactTimestamp, Timestamp};
+pub use entry_id::EntryId;
+pub use finding::{Finding, Mend};
 pub use json::{MAX_METADATA_BYTES, MAX_PAYLOAD_BYTES, Metadata, Named, Payload, Raw};
 pub use limit::{Limit, Radius, Within};
 pub use name::{

@@ -102,6 +102,7 @@ async fn target(app: &TestApp, operation: &Administrative) -> (String, Value) {
     }
     let queries = [
         ("purge_jobs", "state", "dead"),
+        ("purge_history", "before", "2026-01-01T00:00:00Z"),
         ("remove_members", "min_score", "1000000"),
         ("import_leaderboard", "format", "ndjson"),
     ];
@@ -133,7 +134,9 @@ async fn call(app: &TestApp, operation: &Administrative, target: &str) -> Answer
 
 #[tokio::test]
 async fn every_administrative_operation_leaves_one_entry() {
-    let app = TestApp::with().admin_token(ADMIN).spawn().await;
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let archive = format!("sqlite:{}", directory.path().join("jobs.db").display());
+    let app = TestApp::with().admin_token(ADMIN).set("archive_url", &archive).spawn().await;
     let operations = administrative();
     assert!(operations.len() > 20, "they are found");
     for operation in &operations {
@@ -341,7 +344,7 @@ async fn a_page_looks_at_so_many_entries_and_says_where_to_go_on() {
 #[tokio::test]
 async fn two_instances_write_one_log_in_order() {
     let one = TestApp::spawn().await;
-    let socket = format!("redis+unix://{}", one.data_dir().join("redis/redis.sock").display());
+    let socket = one.redis_url();
     let other = TestApp::with().redis_url(&socket).spawn().await;
     one.put("/v1/queues/first", json!({})).await.is(201);
     other.put("/v1/queues/second", json!({})).await.is(201);

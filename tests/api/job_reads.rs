@@ -122,6 +122,27 @@ async fn a_wait_that_ends_before_the_job_gives_what_stands() {
 }
 
 #[tokio::test]
+async fn a_known_tag_does_not_cut_a_wait_short() {
+    let app = TestApp::spawn().await;
+    app.enqueue_as("emails", "job").await;
+    let leased = app.lease_one("emails").await;
+    let tag = app.job("emails", "job").await.is(200).header("etag").to_owned();
+    let wait = async |wait_ms: u64| {
+        let target = format!("{JOBS}/job?wait_ms={wait_ms}");
+        app.request("GET", target).header("if-none-match", tag.clone()).send().await
+    };
+    let began = Instant::now();
+    assert_eq!(wait(300).await.is(304).header("etag"), tag, "nothing new when the wait is over");
+    assert!(began.elapsed() >= Duration::from_millis(300));
+    let finish = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        app.ack(&leased).await.is(200)
+    };
+    let (answer, _) = join(wait(15_000), finish).await;
+    assert_eq!(answer.is(200)["state"], "completed");
+}
+
+#[tokio::test]
 async fn a_job_finished_at_another_instance_ends_the_wait() {
     let redis = OwnRedis::spawn().await;
     let one = TestApp::with().redis_url(&redis.url()).spawn().await;

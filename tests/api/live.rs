@@ -23,7 +23,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 }
 
 /// How often scripts have published something.
-pub fn published(redis: &mut redis::Connection) -> u64 {
+pub fn published(redis: &mut impl redis::ConnectionLike) -> u64 {
     let stats: String = redis::cmd("INFO").arg("commandstats").query(redis).expect("INFO works");
     let calls =
         stats.lines().find_map(|line| line.strip_prefix("cmdstat_publish:calls=")?.split(',').next()?.parse().ok());
@@ -334,7 +334,7 @@ async fn those_who_watch_the_same_share_one_look() {
     }
     let after = app.scrape().await;
     let looks =
-        |scrape: &crate::support::Scrape| scrape.sum("ranq_redis_calls_total", &[("call", "page")]).unwrap_or(0.0);
+        |scrape: &crate::support::Scrape| scrape.sum("ranq_redis_calls_total", &[("call", "pages")]).unwrap_or(0.0);
     // One for the change, and perhaps one that was due.
     assert!(looks(&after) - looks(&before) <= 2.0);
     assert_eq!(after.sum("ranq_stream_events_total", &[("event", "rankings")]), Some(SUBSCRIBERS as f64));

@@ -254,7 +254,9 @@ async fn answer_to(app: &TestApp, id: &str) -> (String, Answer) {
 
 #[tokio::test]
 async fn every_example_works_as_it_stands() {
-    let app = TestApp::spawn().await;
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let archive = format!("sqlite:{}", directory.path().join("jobs.db").display());
+    let app = TestApp::with().set("archive_url", &archive).spawn().await;
     let order = [
         "health_live",
         "health_ready",
@@ -288,6 +290,8 @@ async fn every_example_works_as_it_stands() {
         "list_audit",
         "list_audit_log",
         "delete_member",
+        "get_member_history",
+        "erase_member",
         "close_window",
         "delete_leaderboard",
         "put_queue",
@@ -297,6 +301,8 @@ async fn every_example_works_as_it_stands() {
         "get_queue",
         "list_queues",
         "list_jobs",
+        "get_history",
+        "purge_history",
         "list_workers",
         "pause_queue",
         "resume_queue",

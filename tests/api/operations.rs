@@ -4,7 +4,7 @@ use ranq::error::ErrorCode;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::{TestApp, eventually, signal};
+use crate::support::{TestApp, eventually};
 
 const TOKEN: &str = "an-admin-token-of-tests";
 
@@ -36,9 +36,9 @@ async fn durability_can_be_raised() {
 
 #[tokio::test]
 async fn a_service_whose_redis_hangs_is_not_ready_until_it_answers_again() {
-    let app = TestApp::with().set("redis_timeout_ms", "100").spawn().await;
+    let app = TestApp::with().set("redis_timeout_ms", "400").spawn().await;
     app.get("/health/ready").await.is(200);
-    signal(app.redis_pid(), Signal::STOP);
+    app.signal_redis(Signal::STOP);
     let ready = async |status: u16| {
         let answer = app.get("/health/ready").await;
         (answer.status == status).then_some(answer)
@@ -50,7 +50,7 @@ async fn a_service_whose_redis_hangs_is_not_ready_until_it_answers_again() {
     );
     assert!(unavailable["redis"]["detail"].is_string());
     app.get("/health/live").await.is(200);
-    signal(app.redis_pid(), Signal::CONT);
+    app.signal_redis(Signal::CONT);
     eventually("readiness comes back", async || ready(200).await).await;
 }
 

@@ -529,3 +529,24 @@ async fn changed_settings_hold_for_the_next_request() {
         app.submit_row("race", json!({"member": "alice", "score": round + 1})).await.fails_with(422, "invalid");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_that_wait_at_the_same_time_share_calls_and_each_has_its_own_answer() {
+    let app = TestApp::with().server_clock().spawn().await;
+    let rows: Vec<(String, i64)> = (0..300).map(|number| (format!("m{number}"), 1000 - number)).collect();
+    app.fill("race", rows.iter().map(|(member, score)| (member.as_str(), *score))).await;
+    let calls = async || app.scrape().await.sum("ranq_redis_calls_total", &[("call", "pages")]).unwrap_or(0.0);
+    let before = calls().await;
+    let read = async |number: usize| match number % 4 {
+        0 => assert_eq!(app.rankings("race", "limit=3").await.is(200).members(), ["m0", "m1", "m2"]),
+        1 => assert_eq!(app.member("race", &format!("m{number}")).await.is(200)["rank"], number + 1),
+        2 => {
+            let around = app.get(format!("/v1/leaderboards/race/members/m{number}/around?radius=1")).await.is(200);
+            assert_eq!(around.ranks(), [number as u64, number as u64 + 1, number as u64 + 2]);
+        }
+        _ => drop(app.member("race", &format!("nobody{number}")).await.fails_with(404, "not-found")),
+    };
+    futures_util::future::join_all((0..240).map(read)).await;
+    let made = calls().await - before;
+    assert!(made > 0.0 && made < 200.0, "240 reads made {made} calls");
+}

@@ -9,7 +9,7 @@ use crate::support::{Plain, Scrape, TestApp, document, eventually};
 /// Series of requests: the bound of docs/operations.md.
 const MOST_OF_REQUESTS: usize = 5000;
 /// Series of one queue.
-const MOST_OF_A_QUEUE: usize = 47;
+const MOST_OF_A_QUEUE: usize = 50;
 /// Series of everything else: calls of Redis, tasks, streams.
 const MOST_OF_THE_REST: usize = 3000;
 const NAMED_QUEUES: usize = 1000;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, TestApp, eventually};
+use crate::support::{Answer, TestApp, TestRedis, eventually};
 
 impl TestApp {
     async fn ban_everywhere(&self, member: &str, body: Value) -> Answer {
@@ -20,7 +20,7 @@ impl TestApp {
     /// Two instances on one Redis, with some leaderboards that hold `ann` and `bob`.
     async fn two(boards: &[&str]) -> (Self, Self) {
         let one = Self::spawn().await;
-        let socket = format!("redis+unix://{}", one.data_dir().join("redis/redis.sock").display());
+        let socket = one.redis_url();
         let other = Self::with().redis_url(&socket).spawn().await;
         for board in boards {
             one.fill(board, [("ann", 30), ("bob", 20)]).await;
@@ -177,7 +177,7 @@ async fn a_ban_that_was_cut_off_is_finished_by_the_background_task() {
     let mut redis = app.redis();
     let key = "ranq:{lb:b}:board";
     let settings: String = redis::cmd("HGET").arg(&[key, "settings"]).query(&mut redis).expect("HGET works");
-    let broken = |text: &str, redis: &mut redis::Connection| {
+    let broken = |text: &str, redis: &mut TestRedis| {
         redis::cmd("HSET").arg(&[key, "settings", text]).exec(redis).expect("HSET works");
     };
     broken("{", &mut redis);

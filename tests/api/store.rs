@@ -4,7 +4,7 @@ use redis::Commands as _;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, OwnRedis, TestApp, eventually, signal};
+use crate::support::{Answer, OwnRedis, TestApp, TestRedis, eventually};
 
 async fn submit(app: &TestApp, key: &str, member: &str, score: i64) -> Answer {
     let request = app.request("POST", "/v1/leaderboards/race/scores").key(key);
@@ -48,6 +48,8 @@ async fn without_redis_every_operation_is_unavailable_until_it_is_back() {
         (app.submit_row("race", json!({"member": "alice", "score": 7})).await.status == 200).then_some(())
     })
     .await;
+    // The other thread pauses for a moment after its last try.
+    eventually("every thread finds it", async || (app.rankings("race", "").await.status == 200).then_some(())).await;
     assert_eq!(app.rankings("race", "").await.members(), ["alice"]);
 }
 
@@ -68,10 +70,10 @@ async fn a_write_whose_answer_is_lost_says_so_and_counts_once_when_sent_again() 
     let app = TestApp::with().set("redis_timeout_ms", "200").spawn().await;
     app.create("race", json!({"operator": "sum"})).await;
     app.submit("race", "alice", 1).await;
-    signal(app.redis_pid(), Signal::STOP);
+    app.signal_redis(Signal::STOP);
     let lost = submit(&app, "k1", "alice", 5).await;
     let read = app.member("race", "alice").await;
-    signal(app.redis_pid(), Signal::CONT);
+    app.signal_redis(Signal::CONT);
     let lost = lost.fails_with(503, "outcome-unknown");
     assert_eq!((&lost["retryable"], lost.header("retry-after")), (&json!(true), "1"));
     assert_unavailable(&read);
@@ -87,7 +89,7 @@ async fn with_its_memory_full_redis_takes_no_scores_and_gives_what_it_has() {
     app.fill("other", [("alice", 5)]).await;
     let before = app.rankings("race", "").await;
     let mut redis = app.redis();
-    let full = |redis: &mut redis::Connection, bytes: &str| {
+    let full = |redis: &mut TestRedis, bytes: &str| {
         let () = redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(bytes).query(redis).expect("CONFIG works");
     };
     full(&mut redis, "1");

@@ -11,7 +11,11 @@ const ADMIN: &str = "an-admin-token-of-tests";
 /// Runs the command beside the service, on its private Redis.
 async fn run(app: &TestApp, arguments: &[&str]) -> Output {
     let mut command = Process::command("token", arguments);
-    command.env("RANQ_DATA_DIR", app.data_dir()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    match app.leased_url() {
+        Some(url) => command.env("RANQ_REDIS_URL", url),
+        None => command.env("RANQ_DATA_DIR", app.data_dir()),
+    };
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     tokio::task::spawn_blocking(move || command.output().expect("the binary runs")).await.expect("no panic")
 }
 

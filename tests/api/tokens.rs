@@ -368,7 +368,7 @@ async fn a_token_that_has_ended_leaves_nothing() {
 }
 
 /// How often commands were called, all but those that ask for it and those of the background.
-fn calls(redis: &mut redis::Connection, script: &str) -> u64 {
+fn calls(redis: &mut impl redis::ConnectionLike, script: &str) -> u64 {
     let stats: String = redis::cmd("INFO").arg("commandstats").query(redis).expect("INFO works");
     let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{script}:calls="))).unwrap_or("0,");
     line.split(',').next().and_then(|count| count.parse().ok()).expect("a number")

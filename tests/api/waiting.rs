@@ -313,13 +313,23 @@ async fn a_subscription_that_is_lost_delays_a_job_by_little() {
     }
 }
 
+/// Waits until this key of `work` says that somebody waits, and the look that it was made by has ended.
+async fn until_noted(redis: impl redis::ConnectionLike, key: &str) {
+    let (redis, key) = (std::sync::Mutex::new(redis), format!("ranq:{{q:work}}:{key}"));
+    eventually("somebody waits", async || {
+        let mut redis = redis.lock().expect("no panic");
+        redis::cmd("EXISTS").arg(&key).query::<bool>(&mut *redis).expect("EXISTS works").then_some(())
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+}
+
 #[tokio::test]
-async fn a_redis_that_is_killed_under_a_waiting_dequeue_loses_no_job() {
+async fn who_waits_for_a_job_outlives_a_redis_that_is_killed() {
     let app = TestApp::with().set("durability", "always").spawn().await;
     app.create_queue("work", json!({})).await;
-    let waiting = app.dequeue("work", json!({"wait_ms": 8000}));
-    let (waited, ()) = join(waiting, async {
-        app.until_in_flight(1).await;
+    let answer = while_waiting(&app, wait(&app), async {
+        until_noted(app.redis(), "waiters").await;
         signal(app.redis_pid(), Signal::KILL);
         let job = json!({"payload": 1, "id": "only"});
         eventually("the job is taken", async || {
@@ -328,19 +338,36 @@ async fn a_redis_that_is_killed_under_a_waiting_dequeue_loses_no_job() {
         .await;
     })
     .await;
-    let got_it = match waited.status {
-        200 => !waited.jobs().is_empty(),
-        _ => {
-            assert!(matches!(waited.slug(), "store-unavailable" | "outcome-unknown"), "{}", waited.text());
-            false
-        }
-    };
-    let rest = eventually("the service is back", async || {
-        let answer = app.dequeue("work", json!({"limit": 10})).await;
-        (answer.status == 200).then_some(answer)
+    assert_eq!(answer.payloads(), [1]);
+}
+
+#[tokio::test]
+async fn who_waits_for_the_end_of_a_job_outlives_a_redis_that_is_killed() {
+    let app = TestApp::with().set("durability", "always").spawn().await;
+    app.enqueue("work", 1).await;
+    let leased = app.lease_one("work").await;
+    let end = async { app.get(format!("/v1/queues/work/jobs/{}?wait_ms={WAIT_MS}", leased.id)).await.is(200) };
+    let answer = while_waiting(&app, end, async {
+        until_noted(app.redis(), "watchers").await;
+        signal(app.redis_pid(), Signal::KILL);
+        eventually("the job is acked", async || (app.ack(&leased).await.status == 200).then_some(())).await;
     })
     .await;
-    assert_eq!(rest.jobs().len(), usize::from(!got_it), "{}", waited.text());
+    assert_eq!(answer["state"], "completed");
+}
+
+#[tokio::test]
+async fn a_wait_that_ends_while_redis_is_away_says_so() {
+    let mut redis = OwnRedis::spawn().await;
+    let app = TestApp::with().redis_url(&redis.url()).spawn().await;
+    app.create_queue("work", json!({})).await;
+    let waiting = app.dequeue("work", json!({"wait_ms": 2500}));
+    let (answer, ()) = join(waiting, async {
+        until_noted(redis.connect().expect("it runs"), "waiters").await;
+        redis.kill();
+    })
+    .await;
+    answer.fails_with(503, "store-unavailable");
 }
 
 #[tokio::test]

@@ -54,6 +54,11 @@ fn leaderboards_of_many_members_do_what_their_model_does() {
     try_cases(10, steps::many_members());
 }
 
+#[test]
+fn leaderboards_of_several_shards_do_what_their_model_does() {
+    try_cases(60, steps::spread());
+}
+
 /// A case of plain steps.
 fn do_steps(settings: Settings, steps: Vec<Step>) {
     let server = Server::shared();

@@ -125,7 +125,8 @@ impl Model {
         };
         let stays = |name: &WindowName| settings.windows.iter().any(|window| window.name == *name);
         let entries_stay = self.windows.iter().any(|(name, rows)| stays(name) && !rows.is_empty());
-        if entries_stay && fixed(&settings) != fixed(&self.settings) {
+        let is_spread = settings.shards > 1 || self.settings.shards > 1;
+        if (entries_stay || is_spread) && fixed(&settings) != fixed(&self.settings) {
             return false;
         }
         let mut old = std::mem::take(&mut self.windows);

@@ -305,6 +305,39 @@ pub fn few_members() -> impl Strategy<Value = Case> {
     prop_oneof![case_of(5, Just(Vec::new()), 40), case_of(16, Just(Vec::new()), 60)]
 }
 
+/// Leaderboards of several shards, and only what these take.
+pub fn spread() -> impl Strategy<Value = Case> {
+    let cases = prop_oneof![case_of(5, Just(Vec::new()), 40), case_of(40, Just(Vec::new()), 60)];
+    (cases, 2..9_u32).prop_map(|(case, shards)| case.over(shards))
+}
+
+impl Case {
+    /// The same over several shards: no dense ranks and no bound on entries. Ranks of batches and of what is answered again
+    /// are those of another moment, so nobody asks for them. Time goes on between the steps: which of two instances was
+    /// first within a millisecond, their clocks say and nobody else.
+    fn over(self, shards: u32) -> Self {
+        let over = |settings: Settings| Settings { shards, max_entries: None, ..settings };
+        let plain = |offer: Offer| Offer { key: None, ..offer };
+        let step = |step: Step| match step {
+            Step::Submit(offer) => Step::Submit(plain(offer)),
+            Step::SubmitAtOnce(offers) => Step::SubmitAtOnce(offers.into_iter().map(plain).collect()),
+            Step::SubmitMany { offers, ranks: _, key: _ } => {
+                let offers = offers.into_iter().map(plain).collect();
+                Step::SubmitMany { offers, ranks: WantedRanks::None, key: None }
+            }
+            Step::Put { max_entries: _, windows, segments } => Step::Put { max_entries: None, windows, segments },
+            Step::PutAnew(settings) => Step::PutAnew(over(settings)),
+            Step::Look(look) => Step::Look(Look { dense: false, ..look }),
+            Step::Remove(_) | Step::Advance { .. } => step,
+        };
+        Self {
+            settings: over(self.settings),
+            steps: self.steps.into_iter().flat_map(|it| [Step::Advance { by_ms: 1 }, step(it)]).collect(),
+            last: Look { dense: false, ..self.last },
+        }
+    }
+}
+
 /// So many members that the directory splits again and again.
 pub fn many_members() -> impl Strategy<Value = Case> {
     let members = 600;

@@ -22,8 +22,9 @@ async fn read<T: FromRedisValue>(connection: &mut MultiplexedConnection, command
     call.query_async(connection).await.expect("Redis answers")
 }
 
+/// Of all shards.
 async fn keys(connection: &mut MultiplexedConnection, name: &LeaderboardName) -> BTreeSet<String> {
-    read(connection, &["KEYS", &format!("{PREFIX}:{{lb:{name}}}:*")]).await
+    read(connection, &["KEYS", &format!("{PREFIX}:{{lb*:{name}}}:*")]).await
 }
 
 /// So many bytes of 0x80 plus seven bits.

@@ -1,20 +1,30 @@
 //! The leaderboard that is measured, and its members.
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::client::{Connection, Failure, Target};
+use super::control::bar;
 use super::options::Options;
 use super::requests::all_good;
 use super::workload::SCORES_IN_BATCH;
 use super::workload::Shape;
 use crate::leaderboard::Ties;
 
+/// Connections that fill it.
+const FILLERS: usize = 8;
 const FIRST_SCORES: u64 = 1_000_000;
 /// A submission moves its member by half a percent of the ranking in the mean.
 const BEST_STEP: u64 = 10_000;
+
+/// A member that is ahead of all others, and where its scores begin: doubles still count one by one there.
+const LEADER: &str = "leader";
+const LEADING_SCORES: u64 = 1_000_000_000_000_000;
 
 /// The dimensions of a leaderboard with segments, and into how many values each divides the members.
 const DIMENSIONS: [(&str, usize); 2] = [("country", 100), ("platform", 5)];
@@ -27,15 +37,26 @@ pub struct Board {
     /// The path that everything of it begins with.
     pub path: String,
     ties: Ties,
+    shards: u32,
     shape: Shape,
     /// The last score submitted for each member.
     scores: Vec<AtomicU64>,
+    /// The next score of the member that is ahead of all.
+    leading: AtomicU64,
 }
 
 impl Board {
     pub fn new(name: String, shape: Shape, options: &Options) -> Self {
         let scores = (0..options.entries).map(|_| AtomicU64::new(fastrand::u64(..FIRST_SCORES))).collect();
-        Self { path: format!("/v1/leaderboards/{name}"), name, ties: options.ties, shape, scores }
+        Self {
+            path: format!("/v1/leaderboards/{name}"),
+            name,
+            ties: options.ties,
+            shards: options.shards,
+            shape,
+            scores,
+            leading: AtomicU64::new(LEADING_SCORES),
+        }
     }
 
     /// Creates it, empty. One that is there already is left alone.
@@ -55,23 +76,33 @@ impl Board {
             .map(|number| json!({"name": format!("window-{number}"), "reset": RESETS[(number - 1) % RESETS.len()]}));
         let windows: Vec<Value> = std::iter::once(json!({"name": "all_time"})).chain(resets).collect();
         let segments: Vec<&str> = self.dimensions().map(|(name, _)| name).collect();
-        json!({"operator": "best", "ties": self.ties, "windows": windows, "segments": segments})
+        let shards = self.shards;
+        json!({"operator": "best", "ties": self.ties, "windows": windows, "segments": segments, "shards": shards})
     }
 
     fn dimensions(&self) -> impl Iterator<Item = (&'static str, usize)> {
         DIMENSIONS.into_iter().take(self.shape.segments)
     }
 
-    /// Gives every member its first score.
+    /// Gives every member its first score, by several connections at once.
     pub async fn fill(&self, target: &Target) -> Result<(), Failure> {
-        let mut connection = Connection::open(target).await?;
-        let path = format!("{}/scores/batch?ranks=false", self.path);
-        for first in (0..self.scores.len()).step_by(SCORES_IN_BATCH) {
-            let members = first..self.scores.len().min(first + SCORES_IN_BATCH);
-            let body = self.batch(members.map(|member| (member, self.scores[member].load(Ordering::Relaxed))));
-            all_good(&connection.send(target.post(&path, body)).await?)?;
-        }
-        Ok(())
+        let batches = (0..self.scores.len()).step_by(SCORES_IN_BATCH);
+        let bar = bar("entries", Duration::from_millis(self.scores.len() as u64));
+        let left = RefCell::new(batches);
+        let fill_some = async || {
+            let mut connection = Connection::open(target).await?;
+            let path = format!("{}/scores/batch?ranks=false", self.path);
+            loop {
+                let Some(first) = left.borrow_mut().next() else { return Ok(()) };
+                let members = first..self.scores.len().min(first + SCORES_IN_BATCH);
+                let body = self.batch(members.map(|member| (member, self.scores[member].load(Ordering::Relaxed))));
+                all_good(&connection.send(target.post(&path, body)).await?)?;
+                bar.inc(SCORES_IN_BATCH as u64);
+            }
+        };
+        let filled = try_join_all((0..FILLERS).map(|_| fill_some())).await;
+        bar.finish_and_clear();
+        filled.map(|_| ())
     }
 
     /// Deletes it with all that it holds.
@@ -94,10 +125,35 @@ impl Board {
     /// One submission as JSON.
     pub fn submission(&self, member: usize, score: u64) -> String {
         let segments: Vec<String> =
-            self.dimensions().map(|(name, values)| format!(r#""{name}":"v{}""#, member % values)).collect();
+            self.segments(member).map(|(name, value)| format!(r#""{name}":"{value}""#)).collect();
         let segments =
             if segments.is_empty() { String::new() } else { format!(r#","segments":{{{}}}"#, segments.join(",")) };
         format!(r#"{{"member":"{}","score":{score}{segments}}}"#, id(member))
+    }
+
+    /// The value of a member in each dimension.
+    pub fn segments(&self, member: usize) -> impl Iterator<Item = (&'static str, String)> {
+        self.dimensions().map(move |(name, values)| (name, format!("v{}", member % values)))
+    }
+
+    /// The path of submissions.
+    pub fn scores(&self) -> String {
+        format!("{}/scores", self.path)
+    }
+
+    /// The path of the events that show the first ten.
+    pub fn events(&self) -> String {
+        format!("{}/events?limit=10", self.path)
+    }
+
+    /// The first of so many scores that are above each other and all others.
+    pub fn leading_scores(&self, count: u64) -> u64 {
+        self.leading.fetch_add(count, Ordering::Relaxed)
+    }
+
+    /// The JSON that puts the member that is ahead of all further ahead.
+    pub fn leading_submission(&self, score: u64) -> String {
+        format!(r#"{{"member":"{LEADER}","score":{score}}}"#)
     }
 
     /// Submissions as the JSON of one batch.
@@ -137,7 +193,15 @@ mod tests {
     }
 
     fn board(shape: Shape) -> Board {
-        Board { name: "b".to_owned(), path: String::new(), ties: Ties::Earliest, shape, scores: Vec::new() }
+        Board {
+            name: "b".to_owned(),
+            path: String::new(),
+            ties: Ties::Earliest,
+            shards: 1,
+            shape,
+            scores: Vec::new(),
+            leading: AtomicU64::new(0),
+        }
     }
 
     #[test]

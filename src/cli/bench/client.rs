@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream as BlockingStream, ToSocketAddrs as _};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, StatusCode};
@@ -40,6 +40,18 @@ pub enum Failure {
     Refused { status: StatusCode, body: String },
     #[error("a job that was enqueued did not come")]
     NoJob,
+    #[error("an ack was refused")]
+    NotAcked,
+    #[error("an event that shows the last submission did not come")]
+    NoEvent,
+    #[error("the stream of events ended")]
+    StreamEnded,
+    #[error("Redis: {0}")]
+    Store(#[from] crate::error::Error),
+    #[error("--redis-url: {0}")]
+    OtherRedis(String),
+    #[error("what is to be sent cannot be made: {0}")]
+    NotMade(String),
     #[error("leaderboard `{0}` is there already, and this command would write to it: name another one")]
     LeaderboardExists(String),
     #[error("queue `{0}` is there already, and this command would write to it: name another one")]
@@ -161,6 +173,21 @@ impl Connection {
     pub async fn send_within(&mut self, request: Request<Full<Bytes>>, limit: Duration) -> Result<Bytes, Failure> {
         let (status, body) = timeout(limit, self.exchange(request)).await.map_err(|_| Failure::TimedOut(limit))??;
         if status.is_success() { Ok(body) } else { Err(Failure::refused(status, &body)) }
+    }
+
+    /// The body of a good answer that goes on for as long as the service sends. It ends with the connection.
+    pub async fn follow(&mut self, request: Request<Full<Bytes>>) -> Result<Incoming, Failure> {
+        let begun = async {
+            self.sender.ready().await?;
+            self.sender.send_request(request).await
+        };
+        let answer = timeout(ANSWER_TIMEOUT, begun).await.map_err(|_| Failure::TimedOut(ANSWER_TIMEOUT))??;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer.into_body());
+        }
+        let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await.map_err(Failure::Unreadable)?;
+        Err(Failure::refused(status, &body.to_bytes()))
     }
 
     async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Failure> {

@@ -1,34 +1,54 @@
 //! The figures of one workload.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use serde::Serialize;
 
 use super::measured::Measured;
 use super::process::Use;
-use super::workload::{QueueWork, Workload};
+use super::run::Limit;
+use super::workload::{ScoreWork, Workload};
 
 const MEGABYTE: f64 = 1e6;
+/// Columns of the table.
+const COLUMNS: usize = 17;
 
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Figures {
     workload: &'static str,
+    #[serde(rename = "loop")]
+    kind: Loop,
     requests: u64,
     requests_per_s: f64,
+    /// How long it was measured.
+    seconds: f64,
+    /// The rate of an open loop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asked_per_s: Option<u64>,
+    /// Requests of an open loop that were due and not sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_sent: Option<u64>,
     p50_ms: f64,
     p99_ms: f64,
     max_ms: f64,
-    /// Requests per second over those of `/health/live`; `None` where that had no good answer, and where the workload
-    /// asks in another way.
+    /// Requests per second over those of `/health/live`; `None` where that had no good answer, where the workload
+    /// asks in another way, and where the rate was asked for.
     ratio_to_live: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scores_per_s: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     jobs_per_s: Option<f64>,
-    /// Waiting polls or jobs whose memory is measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events_per_s: Option<f64>,
+    /// Waiting polls, subscribers or jobs whose memory is measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     held: Option<u64>,
+    /// The calls of the store behind it, straight to Redis.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<LimitFigures>,
+    /// Requests per second over pipelined calls; `None` where a rate was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ratio_to_limit: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     service: Option<ProcessFigures>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,27 +58,80 @@ pub struct Figures {
     first_failure: Option<String>,
 }
 
+/// When the next request is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Loop {
+    /// When the one before is answered.
+    Closed,
+    /// When it is due.
+    Open,
+}
+
 /// What a process used.
 #[derive(Debug, PartialEq, Serialize)]
 struct ProcessFigures {
     /// 100 is one core.
     cpu_percent: f64,
-    /// By the score or job, or by the request where there are none.
+    /// By the score, job or event; by the request where there are none, and in `mixed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu_us_each: Option<f64>,
     rss_before_mb: f64,
     rss_mb: f64,
-    /// By the waiting poll or job.
+    /// By the waiting poll, subscriber or job.
     #[serde(skip_serializing_if = "Option::is_none")]
     rss_bytes_each: Option<f64>,
 }
 
+/// The calls behind a workload.
+#[derive(Debug, PartialEq, Serialize)]
+struct LimitFigures {
+    /// Over one connection a thread.
+    pipelined: CallFigures,
+    /// Over one connection a caller.
+    one_by_one: CallFigures,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+struct CallFigures {
+    calls: u64,
+    calls_per_s: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+    max_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_sent: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redis: Option<ProcessFigures>,
+    failed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_failure: Option<String>,
+}
+
+impl CallFigures {
+    fn new(workload: Workload, measured: &Measured) -> Self {
+        let redis = measured.used.redis.as_ref();
+        Self {
+            calls: measured.requests,
+            calls_per_s: measured.requests_per_s(),
+            p50_ms: measured.millis(0.5),
+            p99_ms: measured.millis(0.99),
+            max_ms: measured.millis(1.0),
+            not_sent: measured.asked_per_s.map(|_| measured.not_sent),
+            redis: redis.map(|used| ProcessFigures::new(workload, used, measured)),
+            failed: measured.failed,
+            first_failure: measured.first_failure.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
 impl ProcessFigures {
-    fn new(used: &Use, elapsed: Duration, measured: &Measured) -> Self {
-        let cpu = used.cpu.as_secs_f64();
-        // Polls that end while others wait are not what the time went to.
+    fn new(workload: Workload, used: &Use, measured: &Measured) -> Self {
+        let (cpu, elapsed) = (used.cpu.as_secs_f64(), measured.used.elapsed);
+        // Polls that end while others wait are not what the time went to, nor is it the submissions of a mix alone.
+        let is_mixed = workload == Workload::Scores(ScoreWork::Mixed);
         let number = match measured.held {
-            None if measured.items == 0 => measured.requests(),
+            None if measured.items == 0 || is_mixed => measured.requests,
             Some(_) | None => measured.items,
         };
         let grown = used.rss as f64 - used.rss_before as f64;
@@ -79,21 +152,39 @@ impl ProcessFigures {
 }
 
 impl Figures {
+    /// The figures of a workload, and of the calls behind it.
+    pub fn with_limit(workload: Workload, measured: &Measured, live_per_s: f64, limit: Option<&Limit>) -> Self {
+        let limit = limit.map(|limit| LimitFigures {
+            pipelined: CallFigures::new(workload, &limit.pipelined),
+            one_by_one: CallFigures::new(workload, &limit.one_by_one),
+        });
+        let most = limit.as_ref().map_or(0.0, |limit| limit.pipelined.calls_per_s);
+        let ratio_to_limit = (most > 0.0 && measured.asked_per_s.is_none()).then(|| measured.requests_per_s() / most);
+        Self { limit, ratio_to_limit, ..Self::new(workload, measured, live_per_s) }
+    }
+
     pub fn new(workload: Workload, measured: &Measured, live_per_s: f64) -> Self {
         let requests_per_s = measured.requests_per_s();
+        let compares = workload.compares() && measured.asked_per_s.is_none();
         let items_per_s = (measured.items > 0).then(|| measured.items_per_s());
-        let of =
-            |used: &Option<Use>| used.as_ref().map(|used| ProcessFigures::new(used, measured.used.elapsed, measured));
+        let of = |used: &Option<Use>| used.as_ref().map(|used| ProcessFigures::new(workload, used, measured));
         Self {
             workload: workload.name(),
-            requests: measured.requests(),
+            kind: if measured.asked_per_s.is_some() { Loop::Open } else { Loop::Closed },
+            requests: measured.requests,
             requests_per_s,
+            seconds: measured.elapsed.as_secs_f64(),
+            asked_per_s: measured.asked_per_s,
+            not_sent: measured.asked_per_s.map(|_| measured.not_sent),
             p50_ms: measured.millis(0.5),
             p99_ms: measured.millis(0.99),
             max_ms: measured.millis(1.0),
-            ratio_to_live: (live_per_s > 0.0 && workload.compares()).then(|| requests_per_s / live_per_s),
-            scores_per_s: items_per_s.filter(|_| workload.is_on_board()),
+            ratio_to_live: (live_per_s > 0.0 && compares).then(|| requests_per_s / live_per_s),
+            scores_per_s: items_per_s.filter(|_| workload.is_on_board() && workload != Workload::Sse),
             jobs_per_s: items_per_s.filter(|_| workload.is_on_queue()),
+            events_per_s: items_per_s.filter(|_| workload == Workload::Sse),
+            limit: None,
+            ratio_to_limit: None,
             held: measured.held,
             service: of(&measured.used.service),
             redis: of(&measured.used.redis),
@@ -103,40 +194,74 @@ impl Figures {
     }
 
     pub fn failed(&self) -> u64 {
-        self.failed
+        let of_limit = self.limit.as_ref().map_or(0, |limit| limit.pipelined.failed + limit.one_by_one.failed);
+        self.failed + of_limit
     }
 
-    pub fn head() -> String {
-        format!(
-            "{:<13} {:>9} {:>9} {:>9} {:>9} {:>7} {:>11} {:>10} {:>10} {:>7}\n",
-            "workload", "req/s", "p50 ms", "p99 ms", "max ms", "ratio", "items/s", "service µs", "redis µs", "failed",
-        )
+    pub fn heads() -> [&'static str; COLUMNS] {
+        [
+            "workload",
+            "req/s",
+            "asked/s",
+            "not sent",
+            "p50 ms",
+            "p99 ms",
+            "max ms",
+            "ratio",
+            "limit/s",
+            "of limit",
+            "alone/s",
+            "items/s",
+            "service µs",
+            "redis µs",
+            "service MB",
+            "redis MB",
+            "failed",
+        ]
     }
 
-    pub fn row(&self) -> String {
+    /// A row of the table.
+    pub fn cells(&self) -> [String; COLUMNS] {
+        let millis = |millis: f64| format!("{millis:.2}");
+        let whole = |number: u64| grouped(number as f64);
+        let ratio = |ratio: Option<f64>| ratio.map_or(String::new(), |ratio| format!("{ratio:.3}"));
+        let limit = self.limit.as_ref();
         let micros = |process: &Option<ProcessFigures>| {
             let each = process.as_ref().and_then(|process| process.cpu_us_each);
             each.map_or(String::new(), |each| format!("{each:.1}"))
         };
-        format!(
-            "{:<13} {:>9} {:>9.2} {:>9.2} {:>9.2} {:>7} {:>11} {:>10} {:>10} {:>7}\n",
-            self.workload,
+        let megabytes = |process: &Option<ProcessFigures>| {
+            process.as_ref().map_or(String::new(), |process| format!("{:.1}", process.rss_mb))
+        };
+        [
+            self.workload.to_owned(),
             grouped(self.requests_per_s),
-            self.p50_ms,
-            self.p99_ms,
-            self.max_ms,
-            self.ratio_to_live.map_or("-".to_owned(), |ratio| format!("{ratio:.3}")),
-            self.scores_per_s.or(self.jobs_per_s).map_or(String::new(), grouped),
+            self.asked_per_s.map_or(String::new(), whole),
+            self.not_sent.map_or(String::new(), whole),
+            millis(self.p50_ms),
+            millis(self.p99_ms),
+            millis(self.max_ms),
+            ratio(self.ratio_to_live),
+            limit.map_or(String::new(), |limit| grouped(limit.pipelined.calls_per_s)),
+            ratio(self.ratio_to_limit),
+            limit.map_or(String::new(), |limit| grouped(limit.one_by_one.calls_per_s)),
+            self.scores_per_s.or(self.jobs_per_s).or(self.events_per_s).map_or(String::new(), grouped),
             micros(&self.service),
             micros(&self.redis),
-            self.failed,
-        )
+            megabytes(&self.service),
+            megabytes(&self.redis),
+            whole(self.failed()),
+        ]
     }
 
     /// Where memory is measured, what the processes that are known had and have.
     pub fn memory(&self) -> Option<String> {
         let held = self.held.filter(|_| self.service.is_some() || self.redis.is_some())?;
-        let what = if self.workload == Workload::Queue(QueueWork::Fill).name() { "jobs" } else { "waiting" };
+        let what = match self.workload {
+            "fill" => "jobs",
+            "sse" => "subscribers",
+            _ => "waiting",
+        };
         let mut text = format!("\n{}, with {} {what}:\n", self.workload, grouped(held as f64));
         for (name, process) in [("service", &self.service), ("redis", &self.redis)] {
             if let Some(process) = process {
@@ -147,10 +272,16 @@ impl Figures {
     }
 
     pub fn failure(&self) -> Option<String> {
-        let failure = self.first_failure.as_ref()?;
+        let of_limit = self.limit.iter().flat_map(|limit| [&limit.pipelined, &limit.one_by_one]);
+        let of_limit = of_limit.map(|calls| ("the calls behind ", &calls.first_failure));
+        let failures = std::iter::once(("", &self.first_failure)).chain(of_limit);
         let mut text = String::new();
-        let _ = write!(text, "\nThe first failure of {}: {failure}\n", self.workload);
-        Some(text)
+        for (what, failure) in failures {
+            if let Some(failure) = failure {
+                let _ = write!(text, "\nThe first failure of {what}{}: {failure}\n", self.workload);
+            }
+        }
+        (!text.is_empty()).then_some(text)
     }
 }
 
@@ -169,9 +300,13 @@ pub fn grouped(number: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::cli::bench::client::Failure;
+    use crate::cli::bench::pace::Pace;
     use crate::cli::bench::process::Used;
-    use crate::cli::bench::workload::{JobWork, ScoreWork};
+    use crate::cli::bench::workload::{JobWork, QueueWork};
 
     fn measured(latencies_ms: std::ops::RangeInclusive<u64>, items: u64, elapsed: Duration) -> Measured {
         let mut measured = Measured::new();
@@ -194,9 +329,34 @@ mod tests {
     }
 
     #[test]
+    fn the_limit_is_what_the_calls_behind_reach_together() {
+        let second = Duration::from_secs(1);
+        let seen = measured(1..=50, 0, second);
+        let mut limit = Limit { pipelined: measured(1..=200, 0, second), one_by_one: measured(1..=100, 0, second) };
+        limit.one_by_one.count(Err(Failure::NoJob), Duration::ZERO);
+        let top = Workload::Scores(ScoreWork::Top);
+        let figures = Figures::with_limit(top, &seen, 100.0, Some(&limit));
+        assert_eq!((figures.ratio_to_live, figures.ratio_to_limit), (Some(0.5), Some(0.25)));
+        assert_eq!((figures.failed, figures.failed()), (0, 1));
+        let told = figures.failure().expect("one failed");
+        assert_eq!(told, "\nThe first failure of the calls behind top: a job that was enqueued did not come\n");
+        assert_eq!(Figures::new(top, &seen, 100.0).ratio_to_limit, None);
+    }
+
+    #[test]
     fn without_a_good_answer_there_is_no_ratio() {
         let figures = Figures::new(Workload::Scores(ScoreWork::Top), &Measured::new(), 0.0);
         assert_eq!((figures.requests_per_s, figures.max_ms, figures.ratio_to_live), (0.0, 0.0, None));
+    }
+
+    #[test]
+    fn a_rate_that_was_asked_for_is_compared_with_nothing() {
+        let mut measured = measured(1..=100, 0, Duration::from_secs(1));
+        assert_eq!(Figures::new(Workload::Live, &measured, 100.0).kind, Loop::Closed);
+        measured.keep_pace(&Pace::new(120, Duration::from_secs(1)));
+        let figures = Figures::new(Workload::Live, &measured, 100.0);
+        assert_eq!((figures.kind, figures.asked_per_s, figures.not_sent), (Loop::Open, Some(120), Some(120)));
+        assert_eq!((figures.requests_per_s, figures.ratio_to_live), (100.0, None));
     }
 
     #[test]
@@ -207,6 +367,8 @@ mod tests {
         let jobs = Figures::new(Workload::Jobs(JobWork::JobsBatch), &measured, 100.0);
         assert_eq!((jobs.jobs_per_s, jobs.ratio_to_live, jobs.memory()), (Some(100.0), Some(0.1), None));
         assert_eq!(jobs.service.as_ref().and_then(|service| service.cpu_us_each), Some(50.0));
+        let mixed = Figures::new(Workload::Scores(ScoreWork::Mixed), &measured, 100.0);
+        assert_eq!(mixed.service.as_ref().and_then(|service| service.cpu_us_each), Some(500.0), "by the request");
         measured.held = Some(1000);
         let idle = Figures::new(Workload::Queue(QueueWork::Idle), &measured, 100.0);
         assert_eq!(

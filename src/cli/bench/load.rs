@@ -12,8 +12,10 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::client::{Connection, Failure, Target};
 use super::control::{Control, bar};
+use super::direct::{Caller, Calls, Lines, Store};
 use super::measured::Measured;
 use super::options::Options;
+use super::pace::Pace;
 use super::process::Watched;
 use super::requests::Asker;
 
@@ -27,15 +29,25 @@ pub struct Load<'a> {
     connections: u64,
     threads: u64,
     duration: Duration,
+    /// The requests a second of an open loop; a closed one without.
+    rate: Option<u64>,
+}
+
+/// Who is asked.
+pub enum Asked<'a> {
+    /// The service; each connection begins with this.
+    Service(&'a Asker<'a>),
+    /// Its store, likewise.
+    Store(&'a Store, Calls<'a>, Lines),
 }
 
 /// What the threads of one measurement share.
 struct Course<'a> {
     target: &'a Target,
     watched: Watched,
-    /// What each connection begins with.
-    asker: &'a Asker<'a>,
+    asked: &'a Asked<'a>,
     duration: Duration,
+    pace: Option<Pace>,
     /// All connections are open: the clock starts.
     open: Barrier,
     interrupted: AtomicBool,
@@ -49,17 +61,19 @@ impl<'a> Load<'a> {
             connections: options.connections,
             threads: options.threads.min(options.connections),
             duration: Duration::from_secs(options.seconds),
+            rate: options.rate,
         }
     }
 
     /// Measures a workload. Requests that are on their way at its end are waited for and counted, and so is their time.
-    pub fn measure(&self, control: &mut Control, name: &'static str, asker: &Asker<'_>) -> Result<Measured, Failure> {
+    pub fn measure(&self, control: &mut Control, name: &'static str, asked: &Asked<'_>) -> Result<Measured, Failure> {
         let threads = self.threads as usize;
         let course = Course {
             target: self.target,
             watched: self.watched,
-            asker,
+            asked,
             duration: self.duration,
+            pace: self.rate.map(|rate| Pace::new(rate, self.duration)),
             open: Barrier::new(threads),
             interrupted: AtomicBool::new(false),
         };
@@ -73,9 +87,16 @@ impl<'a> Load<'a> {
             };
             let running: Vec<_> = (0..self.threads).zip(runtimes).map(run).collect();
             let waited = self.wait(control, &running, name);
-            course.interrupted.store(waited.is_err(), Ordering::Relaxed);
-            let measured = join(running);
-            waited.and(measured)
+            if waited.is_err() {
+                course.interrupt();
+            }
+            let joined = join(running);
+            waited?;
+            let mut measured = joined?;
+            if let Some(pace) = &course.pace {
+                measured.keep_pace(pace);
+            }
+            Ok(measured)
         })
     }
 
@@ -110,17 +131,25 @@ fn join(running: Vec<ScopedJoinHandle<'_, Result<Measured, Failure>>>) -> Result
     Ok(all)
 }
 
-/// A connection, and where its conversation stands.
-struct Client<'a> {
-    connection: Connection,
-    asker: Asker<'a>,
+/// One of those that ask at the same time, and where its conversation stands.
+enum Client<'a> {
+    Service { connection: Connection, asker: Asker<'a> },
+    Store(Box<Caller<'a>>),
 }
 
 impl<'a> Course<'a> {
     fn run(&self, runtime: &Runtime, connections: u64) -> Result<Measured, Failure> {
-        let opened = runtime.block_on(join_all((0..connections).map(|_| self.open())));
+        // The connection of this thread, where all its callers share one.
+        let shared = match self.asked {
+            Asked::Service(_) => None,
+            Asked::Store(store, ..) => Some(store.handle()),
+        };
+        let opened = runtime.block_on(join_all((0..connections).map(|_| self.open(shared.as_ref()))));
         // Before failures are looked at: the other threads wait for this one too.
         let looks = self.open.wait().is_leader();
+        if let Some(pace) = self.pace.as_ref().filter(|_| looks) {
+            pace.begin();
+        }
         let opened: Vec<Client<'_>> = opened.into_iter().collect::<Result<_, _>>()?;
         let before = looks.then(|| self.watched.read());
         let measured = RefCell::new(Measured::new());
@@ -136,9 +165,16 @@ impl<'a> Course<'a> {
     }
 
     /// Opens a connection and asks once, so that no measured request pays for what happens only once.
-    async fn open(&self) -> Result<Client<'a>, Failure> {
-        let connection = Connection::open(self.target).await?;
-        let mut client = Client { connection, asker: self.asker.clone() };
+    async fn open(&self, shared: Option<&Store>) -> Result<Client<'a>, Failure> {
+        let mut client = match self.asked {
+            Asked::Service(asker) => {
+                Client::Service { connection: Connection::open(self.target).await?, asker: (*asker).clone() }
+            }
+            Asked::Store(store, calls, lines) => {
+                let shared = shared.filter(|_| *lines == Lines::Shared).cloned();
+                Client::Store(Box::new(Caller::new(shared.unwrap_or_else(|| store.handle()), calls.clone())))
+            }
+        };
         match client.ask().await {
             // A refusal comes again, and is counted then.
             Ok(_) | Err(Failure::Refused { .. }) => Ok(client),
@@ -146,20 +182,40 @@ impl<'a> Course<'a> {
         }
     }
 
+    /// When the next request begins: at once in a closed loop, and when it is due in an open one. `None` at the end.
+    async fn next(&self, now: Instant, until: Instant) -> Option<Instant> {
+        match &self.pace {
+            Some(pace) => pace.next().await.map(|due| due.at),
+            None => (now < until && !self.interrupted.load(Ordering::Relaxed)).then_some(now),
+        }
+    }
+
+    fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::Relaxed);
+        if let Some(pace) = &self.pace {
+            pace.stop();
+        }
+    }
+
     async fn drive(&self, mut client: Client<'a>, until: Instant, measured: &RefCell<Measured>) {
         let mut now = Instant::now();
-        while now < until && !self.interrupted.load(Ordering::Relaxed) {
+        while let Some(asked) = self.next(now, until).await {
             let answer = client.ask().await;
             let answered = Instant::now();
-            let answers = matches!(answer, Ok(_) | Err(Failure::Refused { .. } | Failure::NoJob));
-            measured.borrow_mut().count(answer, answered - now);
+            let answers = matches!(answer, Ok(_) | Err(Failure::Refused { .. } | Failure::NoJob | Failure::NotAcked));
+            measured.borrow_mut().count(answer, answered - asked);
             now = answered;
-            if !answers || !client.connection.is_open() {
-                match Connection::open(self.target).await {
-                    Ok(again) => client.connection = again,
-                    // One failure is enough to tell that the service is gone.
-                    Err(failure) => return measured.borrow_mut().count(Err(failure), Duration::ZERO),
+            match &mut client {
+                Client::Service { connection, .. } if !answers || !connection.is_open() => {
+                    match Connection::open(self.target).await {
+                        Ok(again) => *connection = again,
+                        // One failure is enough to tell that the service is gone.
+                        Err(failure) => return measured.borrow_mut().count(Err(failure), Duration::ZERO),
+                    }
                 }
+                // Likewise.
+                Client::Store(_) if !answers => return,
+                Client::Service { .. } | Client::Store(_) => {}
             }
         }
     }
@@ -167,12 +223,15 @@ impl<'a> Course<'a> {
 
 impl Client<'_> {
     async fn ask(&mut self) -> Result<u64, Failure> {
-        match self.connection.send(self.asker.next()).await {
-            Ok(answer) => self.asker.take(&answer),
-            Err(failure) => {
-                self.asker.restart();
-                Err(failure)
-            }
+        match self {
+            Self::Service { connection, asker } => match connection.send(asker.next()).await {
+                Ok(answer) => asker.take(&answer),
+                Err(failure) => {
+                    asker.restart();
+                    Err(failure)
+                }
+            },
+            Self::Store(caller) => caller.call().await,
         }
     }
 }
@@ -190,6 +249,7 @@ mod tests {
             connections: 10,
             threads: 3,
             duration: Duration::ZERO,
+            rate: None,
         };
         assert_eq!([0, 1, 2].map(|thread| load.share(thread)), [4, 3, 3]);
     }

@@ -94,7 +94,12 @@ impl<'a> Queue<'a> {
     }
 
     fn job(&self, stamp: u64) -> String {
-        format!(r#"{{"payload":{{"sent_us":"{stamp:020}","fill":"{}"}}}}"#, self.fill)
+        format!(r#"{{"payload":{}}}"#, self.payload(stamp))
+    }
+
+    /// What a job carries.
+    pub fn payload(&self, stamp: u64) -> String {
+        format!(r#"{{"sent_us":"{stamp:020}","fill":"{}"}}"#, self.fill)
     }
 }
 

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::figures::{Figures, grouped};
-use super::measured::Measured;
 use super::options::Options;
-use super::run::Run;
+use super::run::{Run, SeenOf};
+use super::table::table;
 use super::workload::Workload;
 use crate::leaderboard::Ties;
 
@@ -23,6 +23,9 @@ pub struct Report {
     connections: u64,
     threads: u64,
     seconds: u64,
+    /// The requests a second that were asked for; those of a workload that always has a rate stand with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate: Option<u64>,
     workloads: Vec<Figures>,
 }
 
@@ -40,8 +43,8 @@ struct OnQueues {
 }
 
 impl Report {
-    pub fn new(options: &Options, run: &Run<'_>, service_version: String, measured: &[(Workload, Measured)]) -> Self {
-        let live_per_s = measured.first().map_or(0.0, |(_, live)| live.requests_per_s());
+    pub fn new(options: &Options, run: &Run<'_>, service_version: String, seen: &[SeenOf]) -> Self {
+        let live_per_s = seen.first().map_or(0.0, |live| live.measured.requests_per_s());
         let asks = |of: fn(Workload) -> bool| options.workloads.iter().any(|workload| of(*workload));
         Self {
             version: env!("CARGO_PKG_VERSION"),
@@ -56,7 +59,8 @@ impl Report {
             connections: options.connections,
             threads: options.threads,
             seconds: options.seconds,
-            workloads: measured.iter().map(|(workload, seen)| Figures::new(*workload, seen, live_per_s)).collect(),
+            rate: options.rate,
+            workloads: seen.iter().map(|seen| seen.figures(live_per_s)).collect(),
         }
     }
 
@@ -73,10 +77,13 @@ impl Report {
         if let Some(queues) = &self.queues {
             let _ = write!(text, "payloads of {} bytes, ", grouped(queues.payload_bytes as f64));
         }
-        let _ = write!(text, "{} connections, {} s each\n\n{}", self.connections, self.seconds, Figures::head());
-        for line in self.workloads.iter().map(Figures::row) {
-            text.push_str(&line);
-        }
+        let of_loop = match self.rate {
+            Some(rate) => format!("an open loop of {} requests/s", grouped(rate as f64)),
+            None => "a closed loop".to_owned(),
+        };
+        let _ = write!(text, "{} connections, {} s each, {of_loop}\n\n", self.connections, self.seconds);
+        let rows: Vec<_> = self.workloads.iter().map(Figures::cells).collect();
+        text.push_str(&table(Figures::heads(), &rows));
         for line in self.workloads.iter().filter_map(Figures::memory) {
             text.push_str(&line);
         }
@@ -97,6 +104,8 @@ mod tests {
 
     use super::*;
     use crate::cli::bench::client::Failure;
+    use crate::cli::bench::measured::Measured;
+    use crate::cli::bench::pace::Pace;
     use crate::cli::bench::workload::{JobWork, ScoreWork};
 
     fn measured(latencies_ms: std::ops::RangeInclusive<u64>, items: u64, elapsed: Duration) -> Measured {
@@ -117,6 +126,7 @@ mod tests {
             connections: 64,
             threads: 1,
             seconds: 2,
+            rate: None,
             workloads,
         }
     }
@@ -145,12 +155,26 @@ mod tests {
         ];
         assert_eq!(
             report(workloads).table(),
-            "ranq 0.1.0: 10,000 entries, 64 connections, 2 s each\n\n\
-             workload          req/s    p50 ms    p99 ms    max ms   ratio     items/s service µs   redis µs  failed\n\
-             live             50,000     50.02     99.01    100.03   1.000                                         0\n\
-             submit-batch        100     50.02     99.01    100.03   0.002     100,000                             0\n\
-             jobs                100     50.02     99.01    100.03   0.002         100                             0\n"
+            "ranq 0.1.0: 10,000 entries, 64 connections, 2 s each, a closed loop\n\n\
+             workload       req/s  p50 ms  p99 ms  max ms  ratio  items/s  failed\n\
+             live          50,000   50.02   99.01  100.03  1.000                0\n\
+             submit-batch     100   50.02   99.01  100.03  0.002  100,000       0\n\
+             jobs             100   50.02   99.01  100.03  0.002      100       0\n"
         );
+    }
+
+    #[test]
+    fn an_open_loop_tells_what_was_asked_and_what_was_not_sent() {
+        let mut live = measured(1..=100, 0, Duration::from_secs(1));
+        live.keep_pace(&Pace::new(125, Duration::from_secs(1)));
+        let report = Report { rate: Some(125), ..report(vec![Figures::new(Workload::Live, &live, 100.0)]) };
+        let table = report.table();
+        assert!(table.contains("2 s each, an open loop of 125 requests/s\n"), "{table}");
+        assert!(table.contains("req/s  asked/s  not sent") && table.contains("100      125       125"), "{table}");
+        let json = report.json().expect("JSON");
+        for part in ["\"rate\": 125", "\"loop\": \"open\"", "\"asked_per_s\": 125", "\"not_sent\": 125"] {
+            assert!(json.contains(part), "{json}");
+        }
     }
 
     #[test]

@@ -7,7 +7,16 @@ use hyper::{Request, StatusCode};
 use super::board::{Board, id};
 use super::client::{Failure, Target};
 use super::worker::Worker;
-use super::workload::{SCORES_IN_BATCH, ScoreWork};
+use super::workload::{SCORES_IN_BATCH, ScoreCall, ScoreWork};
+
+/// What sends requests on a leaderboard.
+#[derive(Clone)]
+pub struct Scorer<'a> {
+    requests: &'a Requests<'a>,
+    work: ScoreWork,
+    /// What was asked last.
+    asked: ScoreCall,
+}
 
 /// One side of a conversation; each connection has its own.
 #[derive(Clone)]
@@ -15,16 +24,23 @@ pub enum Asker<'a> {
     /// Whether the service lives.
     Live(&'a Target),
     /// One kind of request on a leaderboard.
-    Scores(&'a Requests<'a>, ScoreWork),
+    Scores(Scorer<'a>),
     /// Jobs through a queue.
     Jobs(Worker<'a>),
 }
 
-impl Asker<'_> {
-    pub fn next(&self) -> Request<Full<Bytes>> {
+impl<'a> Asker<'a> {
+    pub fn on_board(requests: &'a Requests<'a>, work: ScoreWork) -> Self {
+        Self::Scores(Scorer { requests, work, asked: work.call() })
+    }
+
+    pub fn next(&mut self) -> Request<Full<Bytes>> {
         match self {
             Self::Live(target) => target.get("/health/live"),
-            Self::Scores(requests, work) => requests.next(*work),
+            Self::Scores(scorer) => {
+                scorer.asked = scorer.work.call();
+                scorer.requests.next(scorer.asked)
+            }
             Self::Jobs(worker) => worker.next(),
         }
     }
@@ -32,9 +48,11 @@ impl Asker<'_> {
     /// Takes an answer with a good status. Gives the scores or the jobs that are done with it.
     pub fn take(&mut self, answer: &[u8]) -> Result<u64, Failure> {
         match self {
-            Self::Live(_) | Self::Scores(_, ScoreWork::Top | ScoreWork::Rank | ScoreWork::Around) => Ok(0),
-            Self::Scores(_, ScoreWork::Submit) => Ok(1),
-            Self::Scores(_, ScoreWork::SubmitBatch) => all_good(answer).map(|()| SCORES_IN_BATCH as u64),
+            Self::Live(_) => Ok(0),
+            Self::Scores(Scorer { asked: ScoreCall::SubmitBatch, .. }) => {
+                all_good(answer).map(|()| ScoreCall::SubmitBatch.scores())
+            }
+            Self::Scores(scorer) => Ok(scorer.asked.scores()),
             Self::Jobs(worker) => worker.take(answer),
         }
     }
@@ -42,7 +60,7 @@ impl Asker<'_> {
     /// Begins anew: there was no good answer.
     pub fn restart(&mut self) {
         match self {
-            Self::Live(_) | Self::Scores(..) => {}
+            Self::Live(_) | Self::Scores(_) => {}
             Self::Jobs(worker) => worker.restart(),
         }
     }
@@ -77,16 +95,16 @@ impl<'a> Requests<'a> {
         }
     }
 
-    fn next(&self, work: ScoreWork) -> Request<Full<Bytes>> {
+    fn next(&self, call: ScoreCall) -> Request<Full<Bytes>> {
         let member = self.board.any_member();
-        match work {
-            ScoreWork::Submit => {
+        match call {
+            ScoreCall::Submit => {
                 self.target.post(&self.submit, self.board.submission(member, self.board.next_score(member)))
             }
-            ScoreWork::SubmitBatch => self.target.post(&self.submit_batch, self.any_batch()),
-            ScoreWork::Top => self.target.get(&self.top),
-            ScoreWork::Rank => self.target.get(&format!("{}{}", self.members, id(member))),
-            ScoreWork::Around => self.target.get(&format!("{}{}/around?radius=5", self.members, id(member))),
+            ScoreCall::SubmitBatch => self.target.post(&self.submit_batch, self.any_batch()),
+            ScoreCall::Top => self.target.get(&self.top),
+            ScoreCall::Rank => self.target.get(&format!("{}{}", self.members, id(member))),
+            ScoreCall::Around => self.target.get(&format!("{}{}/around?radius=5", self.members, id(member))),
         }
     }
 

@@ -6,28 +6,32 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use hyper::StatusCode;
+use indicatif::ProgressBar;
 use tokio::sync::Semaphore;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::sleep;
 
 use super::client::{Connection, Failure};
 use super::control::bar;
 use super::measured::Measured;
 use super::options::Options;
+use super::pace::Pace;
 use super::process::{Reading, Used, Watched};
 use super::queue::{Dequeued, Queue, WAIT_MS};
-use super::workload::QueueWork;
+use super::workload::{QueueWork, Workload};
 
 /// Connections that are opened at the same time; the backlog of a listener has room for them.
-const OPEN_AT_ONCE: usize = 100;
+pub(super) const OPEN_AT_ONCE: usize = 100;
 /// A poll is answered this long after its time at the latest.
 const WAIT_TIMEOUT: Duration = Duration::from_millis(WAIT_MS + 10_000);
-/// How long all polls may take to reach the service; they are measured as they are then.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long all polls or subscribers may take to reach the service; they are measured as they are then.
+pub(super) const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Between their arrival and the first measurement.
-const SETTLED: Duration = Duration::from_millis(500);
+pub(super) const SETTLED: Duration = Duration::from_millis(500);
 /// How long jobs may still be on their way when the last one was sent.
 const LAST_JOBS: Duration = Duration::from_secs(5);
-const LOOK: Duration = Duration::from_millis(100);
+pub(super) const LOOK: Duration = Duration::from_millis(100);
+/// Connections that send the jobs, so that one slow answer does not hold up those that are due meanwhile.
+pub(super) const FEEDERS: u64 = 8;
 /// The stamp of a job that is not measured.
 const WARM_UP: u64 = 0;
 
@@ -50,8 +54,8 @@ impl<'a> Waiters<'a> {
         Self {
             queue,
             watched,
-            count: options.waiters(work),
-            rate: options.rate,
+            count: options.waiters(Workload::Queue(work)),
+            rate: options.slow_rate(),
             duration: Duration::from_secs(options.seconds),
             clock: Instant::now(),
             measured: RefCell::new(Measured::new()),
@@ -60,7 +64,7 @@ impl<'a> Waiters<'a> {
         }
     }
 
-    /// Measures how long jobs take, from sending them to their arrival at a waiter.
+    /// Measures how long jobs take, from when they were due to be sent to their arrival at a waiter.
     pub async fn wake(self) -> Result<Measured, Failure> {
         let start = self.watched.read();
         let working = join_all((0..self.count).map(|_| self.work()));
@@ -109,7 +113,7 @@ impl<'a> Waiters<'a> {
 
     async fn work_once(&self, connection: &mut Connection) -> Result<(), Failure> {
         let answer = connection.send_within(self.queue.wait(), WAIT_TIMEOUT).await?;
-        let arrival = self.now();
+        let arrival = self.stamp(Instant::now());
         for lease in Dequeued::read(&answer)?.leases() {
             if lease.sent_us != WARM_UP {
                 let latency = Duration::from_micros(arrival.saturating_sub(lease.sent_us));
@@ -162,29 +166,36 @@ impl<'a> Waiters<'a> {
         let mut connection = Connection::open(self.queue.target).await?;
         connection.send(self.queue.enqueue_stamped(WARM_UP)).await?;
         let begin = self.all_waiting().await?;
-        let bar = bar("wake", self.duration);
-        let mut pace = interval(Duration::from_secs(1) / self.rate as u32);
-        pace.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let (started, mut sent) = (Instant::now(), 0);
-        while started.elapsed() < self.duration {
-            pace.tick().await;
-            bar.set_position(started.elapsed().as_millis() as u64);
-            let enqueued = connection.send(self.queue.enqueue_stamped(self.now())).await.map(|_| sent += 1);
-            if !self.goes_on(enqueued, &mut connection).await {
-                break;
-            }
-        }
+        let (pace, sent, bar) = (Pace::new(self.rate, self.duration), Cell::new(0), bar("wake", self.duration));
+        let started = Instant::now();
+        pace.begin();
+        join_all((0..self.rate.min(FEEDERS)).map(|_| self.feed_some(&pace, &sent, &bar))).await;
         let last = Instant::now();
-        while self.arrived.get() < sent && last.elapsed() < LAST_JOBS {
+        while self.arrived.get() < sent.get() && last.elapsed() < LAST_JOBS {
             sleep(LOOK).await;
         }
         bar.finish_and_clear();
-        for _ in self.arrived.get()..sent {
-            self.measured.borrow_mut().count(Err(Failure::NoJob), Duration::ZERO);
+        let mut measured = self.measured.borrow_mut();
+        for _ in self.arrived.get()..sent.get() {
+            measured.count(Err(Failure::NoJob), Duration::ZERO);
         }
+        measured.keep_pace(&pace);
         let mut used = begin.until(&self.watched.read());
         used.elapsed = last - started;
         Ok(used)
+    }
+
+    /// Sends jobs when they are due, each stamped with that time, until the end or until the connection is lost for good.
+    async fn feed_some(&self, pace: &Pace, sent: &Cell<u64>, bar: &ProgressBar) {
+        let Some(mut connection) = self.open().await else { return };
+        while let Some(due) = pace.next().await {
+            bar.set_position(due.number * 1000 / pace.per_s());
+            let job = self.queue.enqueue_stamped(self.stamp(due.at));
+            let enqueued = connection.send(job).await.map(|_| sent.set(sent.get() + 1));
+            if !self.goes_on(enqueued, &mut connection).await {
+                return;
+            }
+        }
     }
 
     async fn hold(&self) -> Result<Used, Failure> {
@@ -215,14 +226,14 @@ impl<'a> Waiters<'a> {
         Ok(self.watched.read())
     }
 
-    /// A stamp; never the one of the warm-up.
-    fn now(&self) -> u64 {
-        self.clock.elapsed().as_micros() as u64 + 1
+    /// A time as a stamp; never the one of the warm-up.
+    fn stamp(&self, time: Instant) -> u64 {
+        time.saturating_duration_since(self.clock).as_micros() as u64 + 1
     }
 }
 
 /// Does some work, and others meanwhile, which may end before it and need not end with it.
-async fn while_running<T>(work: impl Future<Output = T>, others: impl Future) -> T {
+pub(super) async fn while_running<T>(work: impl Future<Output = T>, others: impl Future) -> T {
     let mut work = pin!(work);
     tokio::select! {
         done = &mut work => done,

@@ -12,6 +12,13 @@ use super::queue::{Dequeued, Lease, Queue};
 use super::requests::all_good;
 use super::workload::{AckBy, JobWork, Round};
 
+/// What is called next.
+pub enum Call<'a> {
+    Enqueue(u64),
+    Dequeue { limit: u64, acks: &'a [Lease] },
+    Ack(&'a Lease),
+}
+
 /// Where a connection stands in its round.
 #[derive(Clone)]
 pub struct Worker<'a> {
@@ -35,29 +42,51 @@ impl<'a> Worker<'a> {
         Self { queue, round: work.round(), step: Step::Enqueue, held: Vec::new() }
     }
 
-    pub fn next(&self) -> Request<Full<Bytes>> {
+    pub fn queue(&self) -> &'a Queue<'a> {
+        self.queue
+    }
+
+    pub fn call(&self) -> Call<'_> {
         match self.step {
-            Step::Enqueue => self.queue.enqueue(self.round.enqueue),
+            Step::Enqueue => Call::Enqueue(self.round.enqueue),
             Step::Dequeue(left) => {
                 let acks = match self.round.ack {
                     AckBy::Itself => &[],
                     AckBy::NextDequeue => self.held.as_slice(),
                 };
-                self.queue.dequeue(left.min(self.round.dequeue), acks)
+                Call::Dequeue { limit: left.min(self.round.dequeue), acks }
             }
-            Step::Ack => self.queue.ack(&self.held[0]),
+            Step::Ack => Call::Ack(&self.held[0]),
+        }
+    }
+
+    /// The call as a request.
+    pub fn next(&self) -> Request<Full<Bytes>> {
+        match self.call() {
+            Call::Enqueue(jobs) => self.queue.enqueue(jobs),
+            Call::Dequeue { limit, acks } => self.queue.dequeue(limit, acks),
+            Call::Ack(lease) => self.queue.ack(lease),
         }
     }
 
     /// Takes an answer with a good status. Gives the jobs that are done: acked, or enqueued where that is all.
     pub fn take(&mut self, answer: &[u8]) -> Result<u64, Failure> {
         match self.step {
-            Step::Enqueue => self.enqueued(answer),
-            Step::Dequeue(left) => self.leased(answer, left),
-            Step::Ack => {
-                self.restart();
-                Ok(1)
+            Step::Enqueue => {
+                if self.round.enqueue > 1 {
+                    all_good(answer)?;
+                }
+                Ok(self.enqueued())
             }
+            Step::Dequeue(_) => {
+                let dequeued = Dequeued::read(answer)?;
+                self.leased(dequeued.leases(), dequeued.acked()).map_err(|failure| match failure {
+                    // The answer tells why.
+                    Failure::NotAcked => Failure::refused(hyper::StatusCode::OK, answer),
+                    other => other,
+                })
+            }
+            Step::Ack => Ok(self.acked()),
         }
     }
 
@@ -67,22 +96,21 @@ impl<'a> Worker<'a> {
         self.held.clear();
     }
 
-    fn enqueued(&mut self, answer: &[u8]) -> Result<u64, Failure> {
-        if self.round.enqueue > 1 {
-            all_good(answer)?;
-        }
+    /// The jobs of an enqueue are there. Gives the jobs that are done with it.
+    pub fn enqueued(&mut self) -> u64 {
         if self.round.dequeue == 0 {
-            return Ok(self.round.enqueue);
+            return self.round.enqueue;
         }
         self.step = Step::Dequeue(self.round.enqueue);
-        Ok(0)
+        0
     }
 
-    fn leased(&mut self, answer: &[u8], left: u64) -> Result<u64, Failure> {
-        let dequeued = Dequeued::read(answer)?;
-        let (asked, acked) = (self.held.len(), dequeued.acked());
-        let left = left.saturating_sub(dequeued.jobs.len() as u64);
-        self.held = dequeued.leases();
+    /// Holds what a dequeue has given. Gives the jobs that are done: those of the acks that it carried.
+    pub fn leased(&mut self, leases: Vec<Lease>, acked: usize) -> Result<u64, Failure> {
+        let Step::Dequeue(left) = self.step else { return Err(Failure::NoJob) };
+        let asked = self.held.len();
+        let left = left.saturating_sub(leases.len() as u64);
+        self.held = leases;
         self.step = match self.round.ack {
             AckBy::Itself => Step::Ack,
             AckBy::NextDequeue if left > 0 => Step::Dequeue(left),
@@ -92,7 +120,13 @@ impl<'a> Worker<'a> {
             self.restart();
             return Err(Failure::NoJob);
         }
-        if acked < asked { Err(Failure::refused(hyper::StatusCode::OK, answer)) } else { Ok(acked as u64) }
+        if acked < asked { Err(Failure::NotAcked) } else { Ok(acked as u64) }
+    }
+
+    /// The job that was held is acked. Gives the jobs that are done.
+    pub fn acked(&mut self) -> u64 {
+        self.restart();
+        1
     }
 }
 

@@ -10,6 +10,12 @@ pub const JOBS_IN_BATCH: u64 = 100;
 /// The most jobs that one dequeue of `jobs-batch` takes.
 const JOBS_IN_DEQUEUE: u64 = 10;
 
+/// `mixed`: four fifths are reads, of each kind as many.
+const MIX: [ScoreCall; 15] = {
+    use ScoreCall::{Around, Rank, Submit, Top};
+    [Rank, Rank, Rank, Rank, Top, Top, Top, Top, Around, Around, Around, Around, Submit, Submit, Submit]
+};
+
 /// What connections do for the time of one measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Workload {
@@ -23,6 +29,8 @@ pub enum Workload {
     Jobs(JobWork),
     /// A queue that is waited for or filled.
     Queue(QueueWork),
+    /// Subscribers to the events of a leaderboard.
+    Sse,
 }
 
 /// One kind of request on a leaderboard.
@@ -38,6 +46,43 @@ pub enum ScoreWork {
     Rank,
     /// A member with five entries on each side
     Around,
+    /// Four of these reads (rank, top, around) to each submit
+    Mixed,
+}
+
+/// One request on a leaderboard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScoreCall {
+    Submit,
+    SubmitBatch,
+    Top,
+    Rank,
+    Around,
+}
+
+impl ScoreWork {
+    /// The next request; by chance where there are several.
+    pub fn call(self) -> ScoreCall {
+        match self {
+            Self::Submit => ScoreCall::Submit,
+            Self::SubmitBatch => ScoreCall::SubmitBatch,
+            Self::Top => ScoreCall::Top,
+            Self::Rank => ScoreCall::Rank,
+            Self::Around => ScoreCall::Around,
+            Self::Mixed => MIX[fastrand::usize(..MIX.len())],
+        }
+    }
+}
+
+impl ScoreCall {
+    /// The scores of a request.
+    pub fn scores(self) -> u64 {
+        match self {
+            Self::Submit => 1,
+            Self::SubmitBatch => SCORES_IN_BATCH as u64,
+            Self::Top | Self::Rank | Self::Around => 0,
+        }
+    }
 }
 
 /// What a submission enters.
@@ -129,6 +174,7 @@ impl Workload {
             Self::Scores(ScoreWork::Top) => "top",
             Self::Scores(ScoreWork::Rank) => "rank",
             Self::Scores(ScoreWork::Around) => "around",
+            Self::Scores(ScoreWork::Mixed) => "mixed",
             Self::Shaped(ShapedWork::ThreeWindows) => "submit-3-windows",
             Self::Shaped(ShapedWork::SixWindows) => "submit-6-windows",
             Self::Shaped(ShapedWork::TwoSegments) => "submit-2-segments",
@@ -140,12 +186,13 @@ impl Workload {
             Self::Queue(QueueWork::Wake) => "wake",
             Self::Queue(QueueWork::Idle) => "idle",
             Self::Queue(QueueWork::Fill) => "fill",
+            Self::Sse => "sse",
         }
     }
 
     pub fn is_on_board(self) -> bool {
         match self {
-            Self::Scores(_) | Self::Shaped(_) => true,
+            Self::Scores(_) | Self::Shaped(_) | Self::Sse => true,
             Self::Live | Self::Jobs(_) | Self::Queue(_) => false,
         }
     }
@@ -153,7 +200,7 @@ impl Workload {
     pub fn is_on_queue(self) -> bool {
         match self {
             Self::Jobs(_) | Self::Queue(_) => true,
-            Self::Live | Self::Scores(_) | Self::Shaped(_) => false,
+            Self::Live | Self::Scores(_) | Self::Shaped(_) | Self::Sse => false,
         }
     }
 
@@ -161,7 +208,7 @@ impl Workload {
     pub fn compares(self) -> bool {
         match self {
             Self::Live | Self::Scores(_) | Self::Shaped(_) | Self::Jobs(_) => true,
-            Self::Queue(QueueWork::Wake | QueueWork::Idle | QueueWork::Fill) => false,
+            Self::Queue(QueueWork::Wake | QueueWork::Idle | QueueWork::Fill) | Self::Sse => false,
         }
     }
 }
@@ -187,6 +234,7 @@ impl ValueEnum for Workload {
             Self::Scores(ScoreWork::Top),
             Self::Scores(ScoreWork::Rank),
             Self::Scores(ScoreWork::Around),
+            Self::Scores(ScoreWork::Mixed),
             Self::Shaped(ShapedWork::ThreeWindows),
             Self::Shaped(ShapedWork::SixWindows),
             Self::Shaped(ShapedWork::TwoSegments),
@@ -198,6 +246,7 @@ impl ValueEnum for Workload {
             Self::Queue(QueueWork::Wake),
             Self::Queue(QueueWork::Idle),
             Self::Queue(QueueWork::Fill),
+            Self::Sse,
         ]
     }
 
@@ -208,6 +257,9 @@ impl ValueEnum for Workload {
             Self::Shaped(work) => work.to_possible_value(),
             Self::Jobs(work) => work.to_possible_value(),
             Self::Queue(work) => work.to_possible_value(),
+            Self::Sse => Some(PossibleValue::new("sse").help(
+                "Subscribers to a leaderboard's events, and submissions at a slow rate: from when one is due to its sight",
+            )),
         }
     }
 }
@@ -225,11 +277,19 @@ mod tests {
     }
 
     #[test]
+    fn a_mix_has_four_reads_to_a_submission_and_as_many_of_each() {
+        let of = |call| MIX.iter().filter(|known| **known == call).count();
+        assert_eq!([ScoreCall::Rank, ScoreCall::Top, ScoreCall::Around, ScoreCall::Submit].map(of), [4, 4, 4, 3]);
+        assert_eq!((0..100).map(|_| ScoreWork::Mixed.call().scores()).max(), Some(1));
+    }
+
+    #[test]
     fn every_kind_of_work_can_be_asked_for() {
         let scores = ScoreWork::value_variants().iter().copied().map(Workload::Scores);
         let shaped = ShapedWork::value_variants().iter().copied().map(Workload::Shaped);
         let jobs = JobWork::value_variants().iter().copied().map(Workload::Jobs);
         let queue = QueueWork::value_variants().iter().copied().map(Workload::Queue);
-        assert!(scores.chain(shaped).chain(jobs).chain(queue).eq(Workload::value_variants().iter().copied()));
+        let all = scores.chain(shaped).chain(jobs).chain(queue).chain([Workload::Sse]);
+        assert!(all.eq(Workload::value_variants().iter().copied()));
     }
 }

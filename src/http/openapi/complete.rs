@@ -95,7 +95,15 @@ impl ErrorAnswer {
             name: "NotFound",
             codes: &[ErrorCode::NotFound],
             applies: |path, _, operation| {
-                let never = ["put_leaderboard", "get_member_rankings", "put_service_ban"];
+                let never = [
+                    "put_leaderboard",
+                    "get_member_rankings",
+                    "get_member_history",
+                    "put_service_ban",
+                    "get_history",
+                    "purge_history",
+                    "erase_member",
+                ];
                 path == METRICS || path.contains('{') && !never.iter().any(|known| operation["operationId"] == *known)
             },
         },
@@ -111,11 +119,13 @@ impl ErrorAnswer {
                 ErrorCode::LeaseLost,
                 ErrorCode::PeriodClosed,
                 ErrorCode::IdempotencyMismatch,
+                ErrorCode::ArchiveOff,
             ],
             applies: |path, method, _| match method {
                 "put" => true,
                 "post" => !path.ends_with("/lookup"),
-                "delete" => path.ends_with("/jobs/{id}"),
+                "delete" => path.ends_with("/jobs/{id}") || path.ends_with("/history"),
+                "get" => path.ends_with("/history"),
                 _ => false,
             },
         },
@@ -134,7 +144,12 @@ impl ErrorAnswer {
         Self { name: "Internal", codes: &[ErrorCode::Internal], applies: |path, _, _| is_api(path) || path == METRICS },
         Self {
             name: "Unavailable",
-            codes: &[ErrorCode::StoreUnavailable, ErrorCode::OutcomeUnknown, ErrorCode::TooManyStreams],
+            codes: &[
+                ErrorCode::StoreUnavailable,
+                ErrorCode::OutcomeUnknown,
+                ErrorCode::TooManyStreams,
+                ErrorCode::ArchiveUnavailable,
+            ],
             applies: |path, _, _| is_api(path),
         },
     ];

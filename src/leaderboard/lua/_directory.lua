@@ -16,16 +16,17 @@ local function bucket_of(hash, buckets)
   return bucket
 end
 
--- Looks the entry's member up: its key (or false), and where its record is or would be.
-local function directory_get(ids, entry, width)
-  local buckets = redis.call('HLEN', ids)
-  entry.key, entry.buckets = false, buckets
+-- Looks the entry's member up: its key (or false), and where its record is or would be. How many buckets there are is asked once a
+-- call: whatever changes it keeps `r.buckets`.
+local function directory_get(r, entry, width)
+  local buckets = r.buckets or redis.call('HLEN', r.ids)
+  r.buckets, entry.key = buckets, false
   if buckets == 0 then
     entry.bucket, entry.text = 0, ''
     return
   end
   entry.bucket = bucket_of(entry.hash or member_hash(entry.member), buckets)
-  entry.text = redis.call('HGET', ids, entry.bucket) or ''
+  entry.text = redis.call('HGET', r.ids, entry.bucket) or ''
   local from, to = string.find(entry.text, '\1' .. entry.member .. '\0', 1, true)
   if from then
     entry.key, entry.from, entry.key_from = string.sub(entry.text, to + 1, to + width), from, to + 1

@@ -1,28 +1,30 @@
 -- Part: changing the directory of a ranking.
 local BUCKET_RECORDS = 16
 
-local function directory_set(ids, entry, key)
+local function directory_set(r, entry, key)
   local text = entry.text
   if entry.key then
     text = string.sub(text, 1, entry.key_from - 1) .. key .. string.sub(text, entry.key_from + #key)
   else
     text = text .. '\1' .. entry.member .. '\0' .. key
   end
-  redis.call('HSET', ids, entry.bucket, text)
+  redis.call('HSET', r.ids, entry.bucket, text)
+  r.buckets = math.max(1, r.buckets)
 end
 
-local function directory_drop(ids, entry)
+local function directory_drop(r, entry)
   local rest = string.sub(entry.text, entry.key_from + #entry.key)
-  redis.call('HSET', ids, entry.bucket, string.sub(entry.text, 1, entry.from - 1) .. rest)
+  redis.call('HSET', r.ids, entry.bucket, string.sub(entry.text, 1, entry.from - 1) .. rest)
 end
 
 -- Splits the next bucket when `entries` fill those that are there.
-local function directory_grow(ids, buckets, entries, width)
+local function directory_grow(r, entries, width)
+  local buckets = r.buckets
   if entries <= buckets * BUCKET_RECORDS then return end
   local _, exponent = math.frexp(buckets)
   local split = buckets - 2 ^ (exponent - 1)
   local kept, moved = {}, {}
-  local text = redis.call('HGET', ids, split) or ''
+  local text = redis.call('HGET', r.ids, split) or ''
   local from = 1
   while from <= #text do
     local zero = string.find(text, '\0', from, true)
@@ -32,5 +34,6 @@ local function directory_grow(ids, buckets, entries, width)
     into[#into + 1] = record
     from = zero + width + 1
   end
-  redis.call('HSET', ids, split, table.concat(kept), buckets, table.concat(moved))
+  redis.call('HSET', r.ids, split, table.concat(kept), buckets, table.concat(moved))
+  r.buckets = buckets + 1
 end

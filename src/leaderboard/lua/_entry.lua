@@ -7,9 +7,9 @@
 local function entry_find(r, member, width, hash)
   -- All fields at once: a table that grows is made anew at each power of two.
   local entry = {
-    member = member, hash = hash, key = '', element = false, score = false, buckets = 0, bucket = 0, text = '', from = 0, key_from = 0,
+    member = member, hash = hash, key = '', element = false, score = false, bucket = 0, text = '', from = 0, key_from = 0,
   }
-  if width > 0 then directory_get(r.ids, entry, width) end
+  if width > 0 then directory_get(r, entry, width) end
   if entry.key then
     entry.element = entry.key .. member
     entry.score = redis.call('ZSCORE', r.rank, entry.element)

@@ -18,12 +18,14 @@ local function entry_write(r, entry, score, key, metadata, width, sub_width, par
   if entry.score and entry.element ~= element then redis.call('ZREM', r.rank, entry.element) end
   redis.call('ZADD', r.rank, score, element)
   if width > 0 then
-    directory_set(r.ids, entry, key)
-    if not entry.key then directory_grow(r.ids, math.max(1, entry.buckets), redis.call('ZCARD', r.rank), width) end
+    directory_set(r, entry, key)
+    if not entry.key then directory_grow(r, redis.call('ZCARD', r.rank), width) end
   end
   if metadata ~= '' then redis.call('HSET', r.meta, entry.member, metadata) end
-  -- Most rankings have neither metadata, nor distinct rows, nor segments: one look for all.
-  if not parts and redis.call('EXISTS', r.meta, r.distinct, r.values) == 0 then return element end
+  -- Most rankings have neither metadata, nor distinct rows, nor segments: one look a call for all.
+  if parts or metadata ~= '' then r.is_plain = false end
+  if r.is_plain == nil then r.is_plain = redis.call('EXISTS', r.meta, r.distinct, r.values) == 0 end
+  if r.is_plain then return element end
   segments_move(r, entry, parts or entry_segments(r, entry), score, element)
   if metadata == '' then redis.call('HDEL', r.meta, entry.member) end
   if redis.call('EXISTS', r.distinct) == 1 then
@@ -37,10 +39,11 @@ end
 local function entry_remove(r, entry, sub_width)
   segments_move(r, entry, '')
   redis.call('ZREM', r.rank, entry.element)
-  if entry.key ~= '' then directory_drop(r.ids, entry) end
+  if entry.key ~= '' then directory_drop(r, entry) end
   redis.call('HDEL', r.meta, entry.member)
   if redis.call('EXISTS', r.rank) == 0 then
     redis.call('UNLINK', r.ids, r.meta, r.distinct, r.segments, r.values)
+    r.buckets, r.is_plain = nil, nil
   elseif redis.call('EXISTS', r.distinct) == 1 then
     distinct_keep(r, nil, nil, entry.score, string.sub(entry.key, 1, sub_width))
   end

@@ -16,6 +16,12 @@ local function remember(record, fingerprint, label, answer, lifetime)
   redis.call('SET', record, cmsgpack.pack({ fingerprint, label, answer }), 'PX', lifetime)
 end
 
+-- Remembers a call: its request by the head, its answer by its own record.
+local function remember_call(head, record, fingerprint, label, answer, lifetime)
+  remember(head, fingerprint, '', {}, lifetime)
+  remember(record, fingerprint, label, answer, lifetime)
+end
+
 -- What a call under this fingerprint is answered at once, or nil: its request may have begun with other items, or it may have
 -- been made before.
 local function recall_call(head, record, fingerprint)

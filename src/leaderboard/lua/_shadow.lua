@@ -13,23 +13,24 @@ local function submit_hidden(rankings, member, _, score, sub_key, metadata, give
   local parts, result = describe({}, member, given, shape.dimensions, shape.described), { 'ok' }
   for i, r in ipairs(rankings) do
     local entry, new_score, changes = rows[i][1], rows[i][2], rows[i][4]
-    local rank, old_rank = -1, -1
-    if entry.score and (shape.ranks == 2 or (shape.ranks == 1 and not changes)) then
-      old_rank = lower_bound(r.rank, entry.score, entry.key .. member)
+    local rank, old_rank = shape.none, shape.none
+    if entry.score and (shape.ranks >= 2 or (shape.ranks == 1 and not changes)) then
+      old_rank = shape.ranks == 3 and entry.key .. member or lower_bound(r.rank, entry.score, entry.key .. member)
     end
     if changes then
       changed = true
+      if shape.subs then shape.subs[i] = rows[i][3] end
       local key = rows[i][3] .. stamp_key(stamp, shape.ties)
-      rank = lower_bound(r.rank, new_score, key .. member)
+      rank = shape.ranks == 3 and key .. member or lower_bound(r.rank, new_score, key .. member)
       changes = shape.keep == 0 or rank < shape.keep
       if changes then
         hidden_write(r, entry, new_score, key, metadata, parts)
       else
         -- Kept out, as by trimming.
         redis.call('HDEL', r.hidden, member)
-        rank = -1
+        rank = shape.none
       end
-      if shape.ranks == 0 then rank = -1 end
+      if shape.ranks <= 0 then rank = shape.none end
     else
       rank = old_rank
       if parts then hidden_write(r, entry, entry.score, entry.key, entry.metadata, parts) end

@@ -24,7 +24,9 @@ end
 
 -- The metadata of each entry and the parts that describe it, '' where there is none; nothing at all where no entry has any.
 local function belongings_of(r, entries, width)
-  if #entries == 0 or redis.call('EXISTS', r.meta, r.values) == 0 then return {}, {} end
+  if #entries == 0 then return {}, {} end
+  if not r.stands or r.is_bare == nil then r.is_bare = redis.call('EXISTS', r.meta, r.values) == 0 end
+  if r.is_bare then return {}, {} end
   local members = {}
   for i = 1, #entries, 2 do members[#members + 1] = string.sub(entries[i], width + 1) end
   return fields_of(r.meta, members), fields_of(r.values, members)

@@ -4,7 +4,8 @@ local TRIM_AT_ONCE = 16
 -- How entries are kept, and what is to be answered.
 local function shape_of(operator, ties, directions, keep, ranks)
   local sub_width, width = #directions * SUBSCORE_WIDTH, ties == 'member' and 0 or STAMP_WIDTH
-  return { operator = operator, ties = ties, directions = directions, keep = keep, ranks = ranks, sub_width = sub_width, width = sub_width + width }
+  -- Positions are asked for where ranks are those of several shards.
+  return { none = (ranks == 3 or ranks < 0) and '' or -1, operator = operator, ties = ties, directions = directions, keep = keep, ranks = ranks, sub_width = sub_width, width = sub_width + width }
 end
 
 -- The row that stands after the operator, as score, sub key and whether it changed; nil when a sum leaves the range of a
@@ -52,19 +53,20 @@ local function submit_row(rankings, member, hash, score, sub_key, metadata, give
     local entry = entry_find(r, member, shape.width, hash)
     local new_score, new_sub_key, changes = operate(entry, score, sub_key, shape)
     if not new_score then return { 'overflow' }, false end
-    local rank, old_rank = -1, -1
-    if entry.score and (shape.ranks == 2 or (shape.ranks == 1 and not changes)) then
-      old_rank = redis.call('ZRANK', r.rank, entry.element)
+    local rank, old_rank = shape.none, shape.none
+    if entry.score and (shape.ranks >= 2 or (shape.ranks == 1 and not changes)) then
+      old_rank = shape.ranks == 3 and entry.element or redis.call('ZRANK', r.rank, entry.element)
     end
     if changes then
       changed = true
+      if shape.subs then shape.subs[i] = new_sub_key end
       local key = new_sub_key .. stamp_key(stamp, shape.ties)
       local element = entry_write(r, entry, new_score, key, metadata, shape.width, shape.sub_width, parts)
       if shape.keep > 0 then
         entries_trim(r, shape.keep, TRIM_AT_ONCE, shape.width, shape.sub_width)
         changes = redis.call('ZSCORE', r.rank, element) and true or false
       end
-      if shape.ranks > 0 and changes then rank = redis.call('ZRANK', r.rank, element) end
+      if shape.ranks > 0 and changes then rank = shape.ranks == 3 and element or redis.call('ZRANK', r.rank, element) end
     else
       rank = old_rank
       if parts then segments_move(r, entry, parts, entry.score, entry.element) end

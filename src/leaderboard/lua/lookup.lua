@@ -7,6 +7,7 @@
 --         parts or '' } }
 local width, sub_width = tonumber(ARGV[2]), tonumber(ARGV[3])
 local r = ranking_at(2)
+r.stands = true
 local refused_call = refusal(KEYS[1], ARGV[1])
 if refused_call then return refused_call end
 local sight = sight_of(r, ARGV[5])

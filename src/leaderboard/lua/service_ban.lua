@@ -1,6 +1,7 @@
 -- Sets or lifts a service-wide ban, and notes that the leaderboards are still to meet it.
---   KEYS  1 state  2 bans  3 names of the banned  4 pending  5 audit
+--   KEYS  1 state  2 bans  3 names of the banned  4 pending  5 audit; with an archive its outbox at last
 --   ARGV  1 member  2 'h', 's' or '' (lift)  3 the ban's JSON  4 audit entry  5 now µs ('' = server time)  6 most bans
+--         7 outbox (see _archive.lua)
 --   Gives { 'full' } | { 'absent' } | { 'ok', what is pending, ban before or '', ban or '' }.
 local now, before = clock_us(ARGV[5]), redis.call('HGET', KEYS[2], ARGV[1]) or ''
 local millis, ban = string.format('%.0f', math.floor(now / 1000)), ''
@@ -19,4 +20,5 @@ local pending = version .. ' ' .. millis
 redis.call('HSET', KEYS[4], ARGV[1], pending)
 -- The ids are the versions, without a gap: so processes read there what has changed since theirs.
 audit(KEYS[5], version .. '-0', now, ARGV[4], 'member', ARGV[1], 'ban', ARGV[2])
+outbox_act(outbox_at(ARGV[7]), now, ARGV[4], { ARGV[1] })
 return { 'ok', pending, before, ban }

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use redis::Value;
 
-use super::{AUDIT, BANS, ENTRY_WRITE, HIDDEN, LeaderboardStore, PERIOD, RANKING, STAMP, TELL};
+use super::{ARCHIVE, AUDIT, BANS, ENTRY_WRITE, HIDDEN, LeaderboardStore, PERIOD, RANKING, STAMP, TELL};
 use crate::db::{Effect, Reply, Script, Versioned};
 use crate::error::{Error, Result};
 use crate::leaderboard::audit::AuditNote;
@@ -14,7 +14,7 @@ use crate::types::{Limit, Member};
 
 static BAN: LazyLock<Script> = LazyLock::new(|| {
     let body = include_str!("../lua/ban.lua");
-    let parts = [ENTRY_WRITE, STAMP, RANKING, PERIOD, HIDDEN, BANS, AUDIT, TELL, body];
+    let parts = [ENTRY_WRITE, STAMP, RANKING, PERIOD, HIDDEN, BANS, AUDIT, ARCHIVE, TELL, body];
     Script::new("ban", Effect::Store, &parts)
 });
 
@@ -63,6 +63,8 @@ impl LeaderboardStore {
         let own = [board.key.clone(), board.bans_key(), board.banned_key(), board.audit_key()];
         let mut keys: Vec<&str> = own.iter().map(String::as_str).collect();
         keys.extend(section.rankings.iter().flat_map(|ranking| ranking.all()));
+        let (outbox_key, outbox) = self.outbox_of(board);
+        keys.extend(outbox_key.as_deref());
         let (bans_version, bans) = self.bans.of(std::iter::once(member));
         let everywhere = bans.into_iter().next().flatten();
         let (verb, letter, json) = match change {
@@ -84,10 +86,14 @@ impl LeaderboardStore {
             .number(board.width as u64)
             .number(board.sub_width as u64)
             .number(board.settings.max_entries.unwrap_or(0))
-            .number(MOST_BANS);
+            .number(MOST_BANS)
+            .arg(outbox);
         match self.answered(board, call.run(&self.db).await?).await? {
             Versioned::Stale => Ok(Versioned::Stale),
-            Versioned::Current((verdict, reply)) => Changed::read(&verdict, reply).map(Versioned::Current),
+            Versioned::Current((verdict, reply)) => {
+                self.has_sent(board);
+                Changed::read(&verdict, reply).map(Versioned::Current)
+            }
         }
     }
 

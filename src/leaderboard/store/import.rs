@@ -1,5 +1,6 @@
 //! The script that an import calls.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::{
@@ -22,11 +23,41 @@ static IMPORT: LazyLock<Script> = LazyLock::new(|| {
 impl LeaderboardStore {
     /// Sets rows of one ranking in one script call, each with the time that it brings. Gives for each the dimension that has
     /// no room for its value, if so.
-    pub(in crate::leaderboard) async fn import(
+    pub(in crate::leaderboard) async fn import_rows(
         &self,
         board: &Board,
         ranking: &RankingKeys,
         rows: &[(Row, Option<ExactTimestamp>)],
+    ) -> Result<Versioned<Vec<Option<u64>>>> {
+        if !board.is_spread() {
+            return self.import(board, ranking, rows.iter().collect()).await;
+        }
+        let mut by_shard: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (place, (row, _)) in rows.iter().enumerate() {
+            by_shard.entry(board.shard_of(&row.member)).or_default().push(place);
+        }
+        let mut all = vec![None; rows.len()];
+        // A row may be set twice: it is the same then. So what is stale comes again as a whole.
+        for (shard, places) in by_shard {
+            let shard = board.shard(shard);
+            let ranking = shard.sections.ranking(&ranking.window, &ranking.period, ranking.span);
+            let its = places.iter().map(|place| &rows[*place]).collect();
+            let Versioned::Current(refused) = self.import(shard, &ranking, its).await? else {
+                return Ok(Versioned::Stale);
+            };
+            for (place, refused) in places.into_iter().zip(refused) {
+                all[place] = refused;
+            }
+        }
+        Ok(Versioned::Current(all))
+    }
+
+    /// The same for rows of one shard.
+    async fn import(
+        &self,
+        board: &Board,
+        ranking: &RankingKeys,
+        rows: Vec<&(Row, Option<ExactTimestamp>)>,
     ) -> Result<Versioned<Vec<Option<u64>>>> {
         let (described, bans_key) = (board.described_key(), board.bans_key());
         let mut keys = keys_with(board, ranking);
@@ -42,7 +73,7 @@ impl LeaderboardStore {
             .number(board.settings.max_entries.unwrap_or(0))
             .arg(board.dimensions.as_argument())
             .number(bans_version);
-        for ((row, achieved_at), ban) in rows.iter().zip(bans) {
+        for ((row, achieved_at), ban) in rows.into_iter().zip(bans) {
             call = call
                 .arg(row.member.as_str())
                 .number(directory_hash(&row.member).into())

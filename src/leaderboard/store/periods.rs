@@ -9,7 +9,7 @@ use super::super::settings::Window;
 use super::super::submission::OPEN_PERIOD;
 use super::closing::{closing_field, with_lists};
 use super::{FREE, LeaderboardStore, PERIODS, ROLL, Versioned};
-use crate::db::{Effect, ScriptCall};
+use crate::db::{Effect, Keyspace, ScriptCall};
 use crate::error::Result;
 use crate::types::{LeaderboardName, WindowName};
 
@@ -34,6 +34,8 @@ pub(in crate::leaderboard) struct Rolled {
     /// Whether anything is to be paid.
     pub(in crate::leaderboard) closing: bool,
     pub(in crate::leaderboard) now_us: i64,
+    /// Periods that stay for the archive.
+    pub(in crate::leaderboard) staying: u64,
 }
 
 /// What was counted of periods, and what the script knew of the time, in ms.
@@ -42,6 +44,17 @@ pub(in crate::leaderboard) struct Counted {
     pub(in crate::leaderboard) closed_until_ms: i64,
     /// The entries of each, and whether it is still to be paid.
     pub(in crate::leaderboard) periods: Vec<(u64, bool)>,
+}
+
+impl Counted {
+    /// Adds what another shard has of the same periods.
+    pub(in crate::leaderboard) fn add(&mut self, other: &Self) {
+        self.closed_until_ms = self.closed_until_ms.min(other.closed_until_ms);
+        for ((entries, is_closing), (more, closes)) in self.periods.iter_mut().zip(&other.periods) {
+            *entries += more;
+            *is_closing |= closes;
+        }
+    }
 }
 
 impl LeaderboardStore {
@@ -68,9 +81,9 @@ impl LeaderboardStore {
         Ok(Versioned::Current(Counted { now_ms, closed_until_ms, periods }))
     }
 
-    /// Closes what has ended, and hands up to `most` periods of a window on to be freed.
+    /// Closes what has ended, and hands up to `most` periods of a window on to be freed. With 0 they stay for the archive.
     pub(in crate::leaderboard) async fn roll(&self, board: &Board, most: u64) -> Result<Versioned<Rolled>> {
-        let mut keys = vec![board.key.clone(), free_key(&self.keyspace, &board.name), board.closing_key()];
+        let mut keys = vec![board.key.clone(), free_key(board.keyspace(), &board.name), board.closing_key()];
         keys.extend(board.settings.windows.iter().map(|window| board.periods_key(&window.name)));
         let call = ROLL.keys(&keys).arg(board.version.text()).arg(self.clock.to_argument()).number(most);
         match self.current(with_lists(board, call).run(&self.db).await?)? {
@@ -80,7 +93,8 @@ impl LeaderboardStore {
                 let now_us = reply.integer()?;
                 // So a process whose clock is off knows by how much before anybody asks.
                 self.learn_time(now_us);
-                Ok(Versioned::Current(Rolled { closed, to_free, closing, now_us }))
+                let staying = reply.count()?;
+                Ok(Versioned::Current(Rolled { closed, to_free, closing, now_us, staying }))
             }
         }
     }
@@ -93,7 +107,7 @@ impl LeaderboardStore {
             going.lists.push(board.periods_key(&window.name));
             going.stems.push(stem.clone());
             if window.reset.is_none() {
-                going.others.extend(ranking_keys(&self.keyspace, &board.name, &format!("{stem}{OPEN_PERIOD}")));
+                going.others.extend(ranking_keys(board.keyspace(), &board.name, &format!("{stem}{OPEN_PERIOD}")));
             }
         }
         going
@@ -155,15 +169,15 @@ impl LeaderboardStore {
     }
 
     /// Frees some of the rankings of a leaderboard that wait for it; gives how many are still to go.
-    pub(in crate::leaderboard) async fn free(&self, name: &LeaderboardName) -> Result<u64> {
-        let free = free_key(&self.keyspace, name);
+    pub(in crate::leaderboard) async fn free(&self, keyspace: &Keyspace, name: &LeaderboardName) -> Result<u64> {
+        let free = free_key(keyspace, name);
         let mut command = redis::cmd("LRANGE");
         command.arg(&free).arg(0).arg(FREE_STEP - 1);
         let mut waiting = Reply::of(self.db.run(&command, "list_freed", Effect::Read).await?)?;
         let (mut keys, mut entries) = (vec![free], Vec::new());
         while !waiting.is_empty() {
             let entry = waiting.text()?;
-            keys.extend(ranking_keys(&self.keyspace, name, &entry));
+            keys.extend(ranking_keys(keyspace, name, &entry));
             entries.push(entry);
         }
         if entries.is_empty() {

@@ -8,7 +8,7 @@ use super::super::entry::{Distribution, QUANTILES, Ranking, Span};
 use super::super::reply::{self, Reply};
 use super::super::segments::Part;
 use super::super::settings::Order;
-use super::{DISTINCT, DISTRIBUTION, LOOKUP, LeaderboardStore, PAGE, Versioned, keys_with};
+use super::{DISTINCT, DISTRIBUTION, LOOKUP, LeaderboardStore, PAGES, Versioned, directory_hash, keys_with};
 use crate::db::{Script, ScriptCall};
 use crate::error::Result;
 use crate::types::{Member, Score};
@@ -17,6 +17,7 @@ use crate::types::{Member, Score};
 const DISTINCT_STEP: u64 = 500;
 
 /// A run of raw entries.
+#[derive(Clone)]
 pub(in crate::leaderboard) struct RawPage {
     pub(in crate::leaderboard) total: u64,
     pub(in crate::leaderboard) from: u64,
@@ -46,6 +47,7 @@ pub(in crate::leaderboard) enum Read<T> {
 }
 
 /// A ranking to read.
+#[derive(Clone)]
 pub(in crate::leaderboard) struct Chosen {
     pub(in crate::leaderboard) ranking: Arc<RankingKeys>,
     /// In µs; where the open one is meant.
@@ -63,50 +65,74 @@ impl LeaderboardStore {
         shown: Ranking,
         span: &Span,
     ) -> Result<Versioned<Read<RawPage>>> {
-        let call = self.read_call(&PAGE, board, chosen, shown);
-        let call = match span {
-            Span::Offset { offset, limit } => call.arg("offset").number(*offset).number(limit.get().into()),
+        if board.is_spread() {
+            return Box::pin(self.page_of_shards(board, chosen, shown, span)).await;
+        }
+        let Versioned::Current(read) = self.pages(board, chosen, shown, &[span]).await? else {
+            return Ok(Versioned::Stale);
+        };
+        Ok(Versioned::Current(match read {
+            Read::Absent => Read::Absent,
+            Read::Undistinct => Read::Undistinct,
+            Read::Answer(mut pages) => pages.pop().flatten().map_or(Read::Absent, Read::Answer),
+        }))
+    }
+
+    /// Reads several runs of one ranking that is not spread, by one call; none where the member of a run is not there.
+    pub(in crate::leaderboard) async fn pages(
+        &self,
+        board: &Board,
+        chosen: &Chosen,
+        shown: Ranking,
+        spans: &[&Span],
+    ) -> Result<Versioned<Read<Vec<Option<RawPage>>>>> {
+        let call = self.read_call(&PAGES, board, chosen, shown);
+        let call = spans.iter().fold(call, |call, span| match span {
+            Span::Offset { offset, limit } => call.arg("offset").number(*offset).number(limit.get().into()).arg(""),
             Span::After { ranked, element, limit } => {
                 call.arg("after").arg(ranked.to_redis()).arg(element).number(limit.get().into())
             }
-            Span::Member { member, radius } => call.arg("member").arg(member.as_str()).number((*radius).into()),
+            Span::Member { member, radius } => {
+                call.arg("member").arg(member.as_str()).number((*radius).into()).number(directory_hash(member).into())
+            }
             Span::Score { ranked, ahead_of_equals, radius } => call
                 .arg("score")
                 .arg(ranked.to_redis())
                 .number(radius.get().into())
                 .arg(if *ahead_of_equals { "1" } else { "0" }),
-        };
+        });
         let mut reply = Reply::of(call.run(&self.db).await?)?;
         match reply.text()?.as_str() {
             "stale" => return Ok(Versioned::Stale),
             "period" => return self.learn(reply).map(|()| Versioned::Stale),
-            "absent" => return Ok(Versioned::Current(Read::Absent)),
             "undistinct" => return Ok(Versioned::Current(Read::Undistinct)),
             _ => {}
         }
-        let (total, from, asked) = (reply.count()?, reply.count()?, reply.count()?);
-        let (asked_rank, first_rank) = (reply.count()?, reply.count()?);
-        let mut run = reply.list()?;
-        let mut elements = Vec::new();
-        while !run.is_empty() {
-            let element = run.bytes()?;
-            elements.push((element, if chosen.part.is_some() { run.sortable_score()? } else { run.score()? }));
+        let total = reply.count()?;
+        let mut pages = Vec::with_capacity(spans.len());
+        while !reply.is_empty() {
+            let run = reply.list()?;
+            pages.push(if run.is_empty() { None } else { Some(raw_page(total, run, chosen.part.is_some())?) });
         }
-        let (metadata, parts) = (reply.list()?.texts()?, reply.list()?.texts()?);
-        Ok(Versioned::Current(Read::Answer(RawPage {
-            total,
-            from,
-            asked,
-            asked_rank,
-            first_rank,
-            elements,
-            metadata,
-            parts,
-        })))
+        Ok(Versioned::Current(Read::Answer(pages)))
     }
 
     /// Reads the entries of members, `None` for each that has none.
     pub(in crate::leaderboard) async fn lookup(
+        &self,
+        board: &Board,
+        chosen: &Chosen,
+        shown: Ranking,
+        members: &[Member],
+    ) -> Result<Versioned<Read<Vec<Option<Found>>>>> {
+        if board.is_spread() {
+            return Box::pin(self.lookup_in_shards(board, chosen, shown, members)).await;
+        }
+        self.lookup_in_one(board, chosen, shown, members).await
+    }
+
+    /// The same in one shard.
+    pub(super) async fn lookup_in_one(
         &self,
         board: &Board,
         chosen: &Chosen,
@@ -170,6 +196,9 @@ impl LeaderboardStore {
         buckets: u32,
         decay: Option<(Decay, i64)>,
     ) -> Result<Versioned<Distribution>> {
+        if board.is_spread() {
+            return Box::pin(self.distribution_of_shards(board, chosen, buckets)).await;
+        }
         let mut call = DISTRIBUTION
             .keys(&keys_with(board, &chosen.ranking))
             .arg(self.asked(board, chosen.only_while))
@@ -197,4 +226,16 @@ impl LeaderboardStore {
             .arg(shown.name())
             .arg(chosen.part.as_ref().map_or("", Part::as_str))
     }
+}
+
+fn raw_page(total: u64, mut run: Reply, of_part: bool) -> Result<RawPage> {
+    let (from, asked, asked_rank, first_rank) = (run.count()?, run.count()?, run.count()?, run.count()?);
+    let mut entries = run.list()?;
+    let mut elements = Vec::new();
+    while !entries.is_empty() {
+        let element = entries.bytes()?;
+        elements.push((element, if of_part { entries.sortable_score()? } else { entries.score()? }));
+    }
+    let (metadata, parts) = (run.list()?.texts()?, run.list()?.texts()?);
+    Ok(RawPage { total, from, asked, asked_rank, first_rank, elements, metadata, parts })
 }

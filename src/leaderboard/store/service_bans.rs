@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use redis::Value;
 
 use super::bans::Changed;
-use super::{AUDIT, LeaderboardStore, STAMP};
+use super::{ARCHIVE, AUDIT, LeaderboardStore, STAMP};
 use crate::db::{Effect, Reply, Script};
 use crate::error::{Error, Result};
 use crate::leaderboard::audit::AuditNote;
@@ -29,7 +29,7 @@ const MOST_STEPS: usize = 24;
 const PENDING_AT_ONCE: u64 = 16;
 
 static SERVICE_BAN: LazyLock<Script> = LazyLock::new(|| {
-    Script::new("service_ban", Effect::Store, &[STAMP, AUDIT, include_str!("../lua/service_ban.lua")])
+    Script::new("service_ban", Effect::Store, &[STAMP, AUDIT, ARCHIVE, include_str!("../lua/service_ban.lua")])
 });
 static SERVICE_BANS_SINCE: LazyLock<Script> =
     LazyLock::new(|| Script::new("service_bans_since", Effect::Read, &[include_str!("../lua/service_bans_since.lua")]));
@@ -112,7 +112,7 @@ pub(in crate::leaderboard) struct ServiceChange {
 }
 
 impl LeaderboardStore {
-    fn service_key(&self, kind: &str) -> String {
+    pub(super) fn service_key(&self, kind: &str) -> String {
         self.keyspace.tagged(TAG_KIND, TAG_NAME, kind)
     }
 
@@ -123,7 +123,9 @@ impl LeaderboardStore {
         ban: Option<(Severity, &str)>,
         note: &AuditNote,
     ) -> Result<ServiceChange> {
-        let keys = ["state", "members", "names", "pending", "audit"].map(|kind| self.service_key(kind));
+        let own = ["state", "members", "names", "pending", "audit"].map(|kind| self.service_key(kind));
+        let (outbox_key, outbox) = self.outbox_of_service();
+        let keys: Vec<String> = own.into_iter().chain(outbox_key).collect();
         let call = SERVICE_BAN
             .keys(&keys)
             .arg(member.as_str())
@@ -131,7 +133,8 @@ impl LeaderboardStore {
             .arg(ban.map_or("", |(_, json)| json))
             .arg(note.text()?)
             .arg(self.clock.to_argument())
-            .number(MOST_BANS);
+            .number(MOST_BANS)
+            .arg(outbox);
         let mut reply = Reply::of(call.run(&self.db).await?)?;
         let verdict = reply.text()?;
         let pending = if verdict == "ok" { reply.text()? } else { String::new() };

@@ -39,6 +39,8 @@ pub(in crate::leaderboard) struct Due {
     pub(in crate::leaderboard) now_ms: i64,
     /// The list as it was read.
     list: String,
+    /// How often a member had been erased by then.
+    erased: String,
     /// The ZSET members of the best entries; none where no snapshot is due.
     pub(in crate::leaderboard) best: Vec<Vec<u8>>,
 }
@@ -85,13 +87,13 @@ impl LeaderboardStore {
         let Versioned::Current(mut reply) = self.current(call.run(&self.db).await?)? else {
             return Ok(Versioned::Stale);
         };
-        let (now_ms, list) = (reply.integer()?, reply.text()?);
+        let (now_ms, list, erased) = (reply.integer()?, reply.text()?, reply.text()?);
         let mut found = reply.list()?;
         let mut best = Vec::new();
         while !found.is_empty() {
             best.push(found.bytes()?);
         }
-        Ok(Versioned::Current(Due { now_ms, list, best }))
+        Ok(Versioned::Current(Due { now_ms, list, erased, best }))
     }
 
     /// Keeps what was read as a snapshot, and the `keep` latest ones with it; tells whether it was kept: another
@@ -119,6 +121,7 @@ impl LeaderboardStore {
                 .arg(self.asked(board, ranking.span.map(Span::bounds_us)))
                 .arg(&before)
                 .arg(&after)
+                .arg(&due.erased)
                 .number(gone.len() as u64);
             call = gone.iter().fold(call, ScriptCall::arg);
             for (field, records) in coming.drain(..) {

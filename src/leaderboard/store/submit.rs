@@ -18,29 +18,43 @@ use crate::leaderboard::{MOST_TRIES, changing};
 use crate::types::IdempotencyKey;
 
 impl LeaderboardStore {
-    /// Submits rows in one script call; `record` makes the call count once.
+    /// Submits rows of members of one shard, which is the only one of most leaderboards, in one script call; `record` makes the
+    /// call count once. Ranks of a spread leaderboard are of all shards, and take a further round of calls; `times` are when its
+    /// rows count as reached at the earliest, in µs.
     pub(in crate::leaderboard) async fn submit(
         &self,
-        board: &Board,
+        whole: &Board,
+        shard: usize,
         rows: &[&Row],
         ranks: WantedRanks,
         record: Option<&CallRecord<'_>>,
+        times: &[i64],
     ) -> Result<Versioned<Answered>> {
+        let board = whole.shard(shard);
+        let earliest = times.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
         for _ in 0..MOST_TRIES {
             let now_us = if board.sections.change() { self.now_us() } else { 0 };
             let sections = board.sections.around(now_us);
-            let call = self.submit_call(board, &sections, rows, ranks, record);
+            let call = self.submit_call(board, &sections, rows, ranks, record, &earliest);
             let mut reply = Reply::of(call.run(&self.db).await?)?;
             match reply.text()?.as_str() {
                 "stale" => return Ok(Versioned::Stale),
                 "mismatch" => return Err(Error::IdempotencyMismatch),
+                "replayed" if whole.is_spread() => return self.first_call_of_shards(whole, reply).await,
                 "replayed" => return Ok(Versioned::Current(reply::first_call(reply)?)),
                 "period" => self.learn(reply)?,
                 "bans" => self.meet_bans(board).await?,
                 number => {
+                    let (number, stamp) = number.split_once(' ').unwrap_or((number, ""));
+                    self.see_stamp(stamp.parse().unwrap_or(0));
+                    self.has_sent(board);
                     let section = number.parse().ok().and_then(|number: usize| sections.get(number));
                     let section = section.ok_or_else(|| Error::Internal(format!("a call counted in `{number}`")))?;
-                    let results = reply::results(&section.label, reply)?;
+                    let results = if whole.is_spread() {
+                        self.results_of_shards(whole, &section.label, reply).await?
+                    } else {
+                        reply::results(&section.label, reply)?
+                    };
                     if results.len() != rows.len() {
                         return Err(Error::Internal("a call was answered with another number of results".to_owned()));
                     }
@@ -58,6 +72,7 @@ impl LeaderboardStore {
         rows: &[&Row],
         ranks: WantedRanks,
         record: Option<&CallRecord<'_>>,
+        earliest: &str,
     ) -> ScriptCall<'static> {
         let settings = &board.settings;
         let record_keys: Vec<String> = record.map_or(Vec::new(), |record| {
@@ -75,6 +90,8 @@ impl LeaderboardStore {
         let described = (!board.dimensions.is_empty()).then(|| board.described_key());
         keys.extend(described.as_deref());
         keys.extend(own_keys.iter().map(String::as_str));
+        let (outbox_key, outbox) = self.outbox_of(board);
+        keys.extend(outbox_key.as_deref());
         let (bans_version, bans) = self.bans.of(rows.iter().map(|row| &row.member));
         let (limit, per_ms) = settings.submission_limit.map_or((0, 0), |limit| (limit.limit, limit.per_ms));
         let mut call = SUBMIT
@@ -88,10 +105,12 @@ impl LeaderboardStore {
             .number(limit.into())
             .number(per_ms * 1000)
             .number(of_rankings as u64)
-            .arg(match ranks {
-                WantedRanks::None => "0",
-                WantedRanks::New => "1",
-                WantedRanks::NewAndPrevious => "2",
+            .arg(match (ranks, earliest.is_empty()) {
+                (WantedRanks::None, true) => "0",
+                (WantedRanks::New, true) => "1",
+                (WantedRanks::NewAndPrevious, true) => "2",
+                (WantedRanks::None, false) => "-1",
+                (WantedRanks::New | WantedRanks::NewAndPrevious, false) => "3",
             })
             .number(RECORD_LIFETIME_MS)
             .arg(record.map_or(&[][..], |record| record.fingerprint.as_bytes()))
@@ -99,7 +118,9 @@ impl LeaderboardStore {
             .arg(record.map_or("", |record| &record.note))
             .arg(board.decay().map_or(String::new(), Decay::to_argument))
             .number(bans_version)
-            .arg(board.dimensions.as_argument());
+            .arg(board.dimensions.as_argument())
+            .arg(earliest)
+            .arg(outbox);
         for (row, ban) in rows.iter().zip(bans) {
             call = call
                 .arg(row.member.as_str())
@@ -124,6 +145,21 @@ impl LeaderboardStore {
         reply.map(reply::first_call).transpose()
     }
 
+    /// The same of a call to one shard of a spread leaderboard.
+    pub(in crate::leaderboard) async fn recall_shard(
+        &self,
+        whole: &Board,
+        shard: usize,
+        record: &CallRecord<'_>,
+    ) -> Result<Option<Answered>> {
+        let key = whole.shard(shard).record_key(record.key, &record.part);
+        let Some(reply) = self.recall(&key, record.fingerprint).await? else { return Ok(None) };
+        match self.first_call_of_shards(whole, reply).await? {
+            Versioned::Current(answered) => Ok(Some(answered)),
+            Versioned::Stale => Ok(None),
+        }
+    }
+
     /// The first answer to a submission with a key, if there was one.
     pub(in crate::leaderboard) async fn recall_row(
         &self,
@@ -134,6 +170,10 @@ impl LeaderboardStore {
     ) -> Result<Option<Submitted>> {
         let Some(mut reply) = self.recall(&board.record_key(key, part), fingerprint).await? else { return Ok(None) };
         let label = reply::label(&reply.text()?)?;
+        if board.settings.shards > 1 {
+            // Its rules have changed since, and so may its ranks: what the score came to is told without.
+            return reply::positions(&label, reply, true).map(|counted| Some(counted.without_ranks()));
+        }
         reply::windows(&label, reply, true).map(Some)
     }
 

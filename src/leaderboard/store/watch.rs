@@ -7,7 +7,7 @@ use super::super::board::board_key;
 use super::super::reply::Reply;
 use super::super::watch::change_message;
 use super::{LeaderboardStore, STAMP};
-use crate::db::{Effect, Script};
+use crate::db::{Effect, Keyspace, Script};
 use crate::error::Result;
 use crate::types::{Clock, LeaderboardName};
 
@@ -19,13 +19,18 @@ const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 impl LeaderboardStore {
     /// Notes that somebody watches for so long. False where there is no such leaderboard.
-    pub(in crate::leaderboard) async fn watch(&self, name: &LeaderboardName, lasts: Duration) -> Result<bool> {
+    pub(in crate::leaderboard) async fn watch(
+        &self,
+        keyspace: &Keyspace,
+        name: &LeaderboardName,
+        lasts: Duration,
+    ) -> Result<bool> {
         let lasts = match self.clock {
             Clock::Server => lasts,
             Clock::Fixed(_) => FOR_EVER,
         };
         let call = WATCH
-            .keys(&[board_key(&self.keyspace, name)])
+            .keys(&[board_key(keyspace, name)])
             .arg(self.clock.to_argument())
             .number(u64::try_from(lasts.as_micros()).unwrap_or(u64::MAX))
             .arg(self.keyspace.global("wake"))

@@ -4,7 +4,8 @@
 local function figures()
   local scheduled, active, completed_jobs, dead, cancelled = redis.call('ZCARD', SCHEDULED), redis.call('ZCARD', LEASED),
     redis.call('ZCARD', COMPLETED), redis.call('ZCARD', DEAD), redis.call('ZCARD', CANCELLED)
-  local ready = redis.call('HLEN', JOBS) - scheduled - active - completed_jobs - dead - cancelled
+  -- Where records were lost by hand there are more places than jobs, which `ranq check` finds.
+  local ready = math.max(0, redis.call('HLEN', JOBS) - scheduled - active - completed_jobs - dead - cancelled)
   local oldest = -1
   if ready > 0 then
     for priority = 0, 9 do

@@ -26,10 +26,13 @@ local function finish(id, job, state, set)
   end
   free_slot(job)
   if has(job, EXPIRES) and job[ATTEMPT] == 0 then redis.call('ZREM', EXPIRING, id) end
-  if score + kept_ms <= now then
+  local record = seal(job)
+  if archive_most then send_to_archive(id, record, now, archive_most, drops_oldest) end
+  -- Where none may be lost on the way to the archive, it can be read here until it is there.
+  if score + kept_ms <= now and (drops_oldest or not archive_most) then
     redis.call('HDEL', JOBS, id)
   else
-    redis.call('HSET', JOBS, id, seal(job))
+    redis.call('HSET', JOBS, id, record)
     redis.call('ZADD', set, score, id)
   end
   finished[#finished + 1] = id

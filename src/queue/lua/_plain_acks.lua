@@ -10,14 +10,14 @@ local function plain_acks(acks, now)
   if acks == 0 then return {}, {}, {} end
   local ids, seen, done, settled = {}, {}, {}, {}
   for i = 1, acks do
-    local id = ARGV[4 + 4 * i]
+    local id = ARGV[6 + 4 * i]
     if seen[id] then return nil end
     seen[id] = true
     ids[i] = id
   end
   local found = call('HMGET', KEYS[2], unpack(ids))
   for i = 1, acks do
-    local at, record = 4 + 4 * i, found[i]
+    local at, record = 6 + 4 * i, found[i]
     if not record then return nil end
     local offset, state, priority, attempt, most, enqueued, run_at, ready_at, started_at, _, deadline, lease, worker, progress,
       _, errors, traits, place = unpack_limit(record, 17, 0)
@@ -31,17 +31,19 @@ local function plain_acks(acks, now)
   return done, ids, settled
 end
 
-local function store_acks(done, ids, now, retention)
+-- Stores what is done, and puts it into the outbox of the archive, where there is room for `most` (nil without an archive).
+local function store_acks(done, ids, now, retention, most, drops_oldest)
   call('ZREM', KEYS[4], unpack(ids))
-  if retention == 0 then
+  local fields, scores, ended_at = {}, {}, string.format('%.0f', now)
+  for i, id in ipairs(ids) do
+    local at = 2 * i
+    fields[at - 1], fields[at] = id, done[i]
+    scores[at - 1], scores[at] = ended_at, id
+    if most then send_to_archive(id, done[i], ended_at, most, drops_oldest) end
+  end
+  if retention == 0 and (drops_oldest or not most) then
     call('HDEL', KEYS[2], unpack(ids))
   else
-    local fields, scores, ended_at = {}, {}, string.format('%.0f', now)
-    for i, id in ipairs(ids) do
-      local at = 2 * i
-      fields[at - 1], fields[at] = id, done[i]
-      scores[at - 1], scores[at] = ended_at, id
-    end
     call('HSET', KEYS[2], unpack(fields))
     call('ZADD', KEYS[5], unpack(scores))
   end

@@ -12,6 +12,7 @@ local function make_ready(id, job)
       redis.call('HSET', UNIQUE, key, id)
     end
     redis.call('ZREM', DEAD, id)
+    if archive_most then redis.call('ZREM', UNARCHIVED, id) end
     job[ATTEMPT], job[FINISHED_AT], job[DEADLINE], job[LEASE] = 0, nil, nil, nil
     if has(job, EXPIRES) then job[TRAITS] = job[TRAITS] - EXPIRES end
   else

@@ -15,6 +15,7 @@ for i = 6, #ARGV, 2 do
         local key = cmsgpack.unpack(job[TAIL])
         if redis.call('HGET', UNIQUE, key) == id then redis.call('HDEL', UNIQUE, key) end
       end
+      if archive_most then redis.call('ZREM', UNARCHIVED, id) end
       redis.call('HDEL', JOBS, id)
       left = left + 1
     end

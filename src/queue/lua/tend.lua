@@ -4,15 +4,18 @@
 --         keep ('' = all)  7 how many of each at most
 --   Gives { 'stale' } | { 'ok', now ms, failed, died, cancelled, { removed for age and beyond the count: completed, cancelled, dead },
 --   figures, ms until something is due or -1, { schedule, tick, definition, and so on },
---   how many jobs are on their way to other queues }.
+--   how many jobs are on their way to other queues, how many finished jobs are not archived yet, ms for which the oldest of them is
+--   finished or -1 }.
 if redis.call('HGET', QUEUE, 'version') ~= ARGV[2] then return { 'stale' } end
 local most = tonumber(ARGV[7])
 local failed, died, cancelled = apply_due(most)
-local removed = {}
+local first_at, unarchived, removed = math.huge, 0, {}
+if archive_most then first_at, unarchived = first_unarchived() end
+local stays_from = drops_oldest and math.huge or first_at
 for i, set in ipairs({ COMPLETED, CANCELLED, DEAD }) do
   local is_dead = set == DEAD
   removed[2 * i - 1], removed[2 * i] =
-    retain(set, is_dead and dead_retention or retention, tonumber(is_dead and ARGV[6] or ARGV[5]), most)
+    retain(set, is_dead and dead_retention or retention, tonumber(is_dead and ARGV[6] or ARGV[5]), most, stays_from)
 end
 if redis.call('HLEN', STATS) > 40 then
   for _, field in ipairs(redis.call('HKEYS', STATS)) do
@@ -33,4 +36,5 @@ for _, schedule in ipairs(redis.call('ZRANGEBYSCORE', TICKS, '-inf', now, 'LIMIT
 end
 tell_watchers()
 wake()
-return { 'ok', now, failed, died, cancelled, removed, figures(), due_in, ticks, redis.call('HLEN', OUTBOX) }
+local age = unarchived > 0 and math.max(0, now - first_at) or -1
+return { 'ok', now, failed, died, cancelled, removed, figures(), due_in, ticks, redis.call('HLEN', OUTBOX), unarchived, age }

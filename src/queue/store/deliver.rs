@@ -36,8 +36,7 @@ impl QueueStore {
     }
 
     fn call_with_inbox<'a>(&self, script: &'a Script, queue: &Queue) -> ScriptCall<'a> {
-        let inbox = queue.inbox_key(&self.keyspace);
-        let keys: Vec<String> = queue.keys.all().iter().cloned().chain([inbox]).collect();
+        let keys = queue.keys_with(Some(queue.inbox_key(&self.keyspace)));
         script.keys(&keys).arg(self.clock.to_argument()).arg(queue.version.text()).arg(&queue.policy).arg("")
     }
 }

@@ -1,20 +1,18 @@
 //! Queues as a whole: settings, lists, figures, what is due.
 
 use super::{
-    ACTIVE, Answered, CHECK, Head, LIST, LIST_READY, Once, PAUSE, PROGRESS, PURGE, PUT, QueueStore, RECEIVE, REDRIVE,
-    SEND, SENT, TEND, UNPARK, Versioned, head, record, versioned,
+    ACTIVE, Answered, Head, LIST, LIST_READY, Once, PAUSE, PROGRESS, PURGE, PUT, QueueStore, RECEIVE, REDRIVE, SEND,
+    SENT, TEND, UNPARK, Versioned, head, record, versioned,
 };
 use crate::db::Reply;
 use crate::error::{Error, Result};
 use crate::queue::job::{Job, State};
 use crate::queue::line::{Keys, Queue};
 use crate::queue::reads::{ListPlace, ReadyPlace, ScorePlace};
-use crate::types::{JobId, QueueName};
+use crate::types::QueueName;
 
 /// What scripts call the place of what is ready.
 const READY: u64 = 21;
-/// Ids of a LIST that are read at once.
-const READY_PAGE: u64 = 1000;
 
 /// How a queue stands.
 #[derive(Debug, Clone, Default)]
@@ -67,6 +65,10 @@ pub(in crate::queue) struct Tended {
     pub(in crate::queue) due_in_ms: Option<u64>,
     /// How many jobs are on their way to other queues.
     pub(in crate::queue) sending: u64,
+    /// How many finished jobs are not archived yet, where there is an archive.
+    pub(in crate::queue) unarchived: u64,
+    /// How long ago the oldest of them finished, in milliseconds.
+    pub(in crate::queue) unarchived_ms: Option<u64>,
     /// Schedules whose tick is due: name, tick, stored definition.
     pub(in crate::queue) ticks: Vec<(String, i64, Vec<u8>)>,
 }
@@ -134,8 +136,19 @@ impl QueueStore {
             while !list.is_empty() {
                 ticks.push((list.text()?, list.integer()?, list.bytes()?));
             }
-            let sending = reply.count()?;
-            Ok(Tended { now, sending, failed, died, cancelled, removed, figures, due_in_ms, ticks })
+            Ok(Tended {
+                now,
+                failed,
+                died,
+                cancelled,
+                removed,
+                figures,
+                due_in_ms,
+                ticks,
+                sending: reply.count()?,
+                unarchived: reply.count()?,
+                unarchived_ms: reply.place()?,
+            })
         })
     }
 
@@ -318,64 +331,6 @@ impl QueueStore {
             workers.push(list.text()?);
         }
         Ok(Active { leases, seen, workers })
-    }
-
-    /// Looks at jobs one by one: what is wrong with each of these ids, if anything.
-    /// With `search`, ready ones are looked for in their LISTs, which takes as long as those are.
-    pub(in crate::queue) async fn check(
-        &self,
-        name: &QueueName,
-        ids: &[JobId],
-        search: bool,
-    ) -> Result<Vec<(String, String)>> {
-        let keys = Keys::of(self.keyspace(), name);
-        let call = CHECK.keys(keys.all()).arg(self.clock.to_argument()).arg("").arg("");
-        let mut call = call.arg(if search { "1" } else { "" });
-        for id in ids {
-            call = call.arg(id.as_str());
-        }
-        let mut reply = Reply::of(call.run(&self.db).await?)?;
-        reply.text()?;
-        let mut faults = Vec::new();
-        while !reply.is_empty() {
-            faults.push((reply.text()?, reply.text()?));
-        }
-        Ok(faults)
-    }
-
-    /// A page of what stands in the ready LIST of a priority.
-    pub(in crate::queue) async fn ready_ids(&self, name: &QueueName, priority: u8, from: u64) -> Result<Vec<String>> {
-        let keys = Keys::of(self.keyspace(), name);
-        let mut command = redis::cmd("LRANGE");
-        command.arg(keys.ready(priority)).arg(from).arg(from + READY_PAGE - 1);
-        let mut reply = Reply::of(self.db.run(&command, "ready_ids", crate::db::Effect::Read).await?)?;
-        let mut ids = Vec::new();
-        while !reply.is_empty() {
-            ids.push(reply.text()?);
-        }
-        Ok(ids)
-    }
-
-    /// Every id that any key of a queue names, a page at a time: `key` is one of the ZSETs or HASHes of jobs.
-    pub(in crate::queue) async fn scan_ids(
-        &self,
-        name: &QueueName,
-        key: &str,
-        cursor: &str,
-    ) -> Result<(String, Vec<String>)> {
-        let is_hash = matches!(key, "jobs" | "outbox");
-        let mut command = redis::cmd(if is_hash { "HSCAN" } else { "ZSCAN" });
-        let keys = Keys::of(self.keyspace(), name);
-        command.arg(keys.named(key)).arg(cursor).arg("COUNT").arg(if key == "jobs" { 100 } else { 500 });
-        let mut reply = Reply::of(self.db.run(&command, "scan_ids", crate::db::Effect::Read).await?)?;
-        let next = reply.text()?;
-        let mut list = reply.list()?;
-        let mut ids = Vec::new();
-        while !list.is_empty() {
-            ids.push(list.text()?);
-            list.value()?;
-        }
-        Ok((next, ids))
     }
 }
 

@@ -9,6 +9,7 @@ use super::{Answered, DEQUEUE_PLAIN, ENQUEUE_PLAIN, QueueStore, Versioned, recor
 use crate::db::Reply;
 use crate::error::Result;
 use crate::queue::line::{Queue, channel};
+use crate::queue::outbox::Outbox;
 use crate::types::{Raw, WorkerName};
 
 impl QueueStore {
@@ -73,6 +74,7 @@ impl QueueStore {
         ];
         let mut names: Vec<&str> = NAMES.iter().map(|name| queue.keys.named(name)).collect();
         names.extend((0..10).rev().map(|priority| queue.keys.ready(priority)));
+        names.extend(queue.archive_keys.iter().flatten().map(String::as_str));
         let acks: usize = callers.iter().map(|caller| caller.acks.len()).sum();
         let mut call = DEQUEUE_PLAIN
             .keys(&names)
@@ -84,6 +86,9 @@ impl QueueStore {
             .number(acks as u64)
             .number(callers.len() as u64);
         let flag = |holds: bool| if holds { "1" } else { "" };
+        call = call
+            .arg(self.outbox.map_or(String::new(), |outbox| outbox.most.to_string()))
+            .arg(flag(self.outbox.is_some_and(Outbox::drops_oldest)));
         for caller in callers {
             for ack in &caller.acks {
                 let result = ack.result.as_ref().map_or("", Raw::as_str);

@@ -10,17 +10,19 @@ use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use ranq::app::App;
-use ranq::config::Config;
+use ranq::config::{Certificates, Config, RedisServer, RedisTarget};
 use ranq::db::{Db, Keyspace};
+use ranq::leaderboard::Leaderboards;
 use ranq::metrics::Metrics;
 use ranq::queue::Queues;
-use ranq::types::Clock;
-use redis::IntoConnectionInfo as _;
+use ranq::types::{Clock, Mend};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-use super::{Answer, client_builder, contract, eventually, raw};
+use super::deployment::{Lease, TestRedis};
+use super::{Answer, client_builder, contract, eventually, raw, signal};
 
 /// Where clocks stand at the start: 2026-11-23T05:40:00.000Z.
 const START_MS: i64 = 1_795_412_400_000;
@@ -75,7 +77,11 @@ impl Options {
     /// The service, or why it could not be started.
     pub async fn try_spawn(self) -> Result<TestApp, String> {
         let own_directory = self.directory.is_none().then(|| Arc::new(TempDir::new().expect("a directory")));
-        TestApp::start(self, own_directory, None).await
+        // A test that names a Redis, or how and where the private one keeps its data, means that.
+        let of_redis = ["redis_url", "durability"];
+        let is_free = self.directory.is_none() && !of_redis.iter().any(|name| self.settings.contains_key(name));
+        let lease = if is_free { Lease::take() } else { None };
+        TestApp::start(self, own_directory, lease, None).await
     }
 }
 
@@ -87,6 +93,7 @@ pub struct TestApp {
     client: reqwest::Client,
     options: Options,
     own_directory: Option<Arc<TempDir>>,
+    lease: Option<Arc<Lease>>,
     redis_pid: Option<i32>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -104,6 +111,7 @@ impl TestApp {
     async fn start(
         options: Options,
         own_directory: Option<Arc<TempDir>>,
+        lease: Option<Arc<Lease>>,
         clock: Option<Clock>,
     ) -> Result<Self, String> {
         let directory = match (&options.directory, &own_directory) {
@@ -119,6 +127,7 @@ impl TestApp {
             // A busy machine is not what a test is about.
             ("redis_timeout_ms", "5000".to_owned()),
         ]);
+        settings.extend(lease.as_ref().map(|lease| ("redis_url", lease.url())));
         settings.extend(options.settings.clone());
         let environment = settings.into_iter().map(|(name, value)| (format!("RANQ_{}", name.to_uppercase()), value));
         let config = Config::load(None, environment, BTreeMap::new()).map_err(|error| error.to_string())?;
@@ -142,6 +151,7 @@ impl TestApp {
                 .expect("a client"),
             options,
             own_directory,
+            lease,
             redis_pid,
             stop: Some(stop),
             thread: Some(thread),
@@ -152,7 +162,17 @@ impl TestApp {
     pub async fn restart(mut self) -> Self {
         self.end();
         let (options, directory) = (std::mem::take(&mut self.options), self.own_directory.take());
-        Self::start(options, directory, Some(self.clock.clone())).await.expect("the service starts again")
+        Self::start(options, directory, self.lease.take(), Some(self.clock.clone()))
+            .await
+            .expect("the service starts again")
+    }
+
+    /// Stops every Redis behind it, or lets them go on.
+    pub fn signal_redis(&self, to_send: Signal) {
+        match &self.lease {
+            Some(lease) => lease.pids().into_iter().for_each(|pid| signal(pid, to_send)),
+            None => signal(self.redis_pid(), to_send),
+        }
     }
 
     fn end(&mut self) {
@@ -191,16 +211,38 @@ impl TestApp {
         self.own_directory.as_ref().expect("a directory of its own").path()
     }
 
-    /// A connection to the private Redis.
-    pub fn redis(&self) -> redis::Connection {
-        let url = format!("redis+unix://{}", self.data_dir().join("redis/redis.sock").display());
-        redis::Client::open(url).and_then(|client| client.get_connection()).expect("the private Redis answers")
+    /// A connection to the Redis behind it.
+    pub fn redis(&self) -> TestRedis {
+        if let Some(lease) = &self.lease {
+            return lease.connect();
+        }
+        let client = redis::Client::open(self.redis_url());
+        client.and_then(|client| client.get_connection()).map(TestRedis::Single).expect("the private Redis answers")
+    }
+
+    /// The URL of the Redis behind it, for another service beside it.
+    pub fn redis_url(&self) -> String {
+        if let Some(url) = self.options.settings.get("redis_url") {
+            return url.clone();
+        }
+        if let Some(lease) = &self.lease {
+            return lease.url();
+        }
+        let directory = self.options.directory.as_deref().or(self.own_directory.as_ref().map(|own| own.path()));
+        format!("redis+unix://{}", directory.expect("a directory").join("redis/redis.sock").display())
+    }
+
+    /// The URL of what the test runs on in place of a private Redis.
+    pub fn leased_url(&self) -> Option<String> {
+        self.lease.as_ref().map(|lease| lease.url())
     }
 
     /// The keys of the private Redis, sorted, without those that no leaderboard owns.
     pub fn keys(&self) -> Vec<String> {
         let keys: Vec<String> = redis::cmd("KEYS").arg("ranq:{*").query(&mut self.redis()).expect("KEYS works");
-        let mut keys: Vec<String> = keys.into_iter().filter(|key| !key.starts_with("ranq:{audit:")).collect();
+        let of_none = ["ranq:{audit:", "ranq:{probe:"];
+        let mut keys: Vec<String> =
+            keys.into_iter().filter(|key| !of_none.iter().any(|start| key.starts_with(start))).collect();
         keys.sort();
         keys
     }
@@ -291,24 +333,20 @@ impl TestApp {
 }
 
 impl TestApp {
-    /// Every queue holds together, whatever a test has done to it.
-    fn check_queues(&self) {
-        let info = match self.options.settings.get("redis_url") {
-            Some(url) => url.as_str().into_connection_info(),
-            None => {
-                let directory = self.options.directory.as_deref().or(self.own_directory.as_ref().map(|own| own.path()));
-                let socket = directory.expect("there is a directory").join("redis/redis.sock");
-                format!("redis+unix://{}", socket.display()).into_connection_info()
-            }
-        };
+    /// Every queue and leaderboard holds together, whatever a test has done to it.
+    fn check_all(&self) {
+        let url = self.redis_url();
         let prefix = self.options.settings.get("key_prefix").map_or("ranq", String::as_str).to_owned();
         let clock = self.clock.clone();
-        let info = info.expect("an address");
+        let server = RedisServer { url: url.into(), certificates: Certificates::default() };
         let checked = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
-                let db = Db::open(info, Duration::from_secs(20), Metrics::default()).expect("an address");
-                let queues = Queues::new(db, Keyspace::new(&prefix), clock, Metrics::default(), false);
+                let target = RedisTarget::Server(server);
+                let db = Db::beside(&target, Duration::from_secs(20), Metrics::default()).expect("an address");
+                let keyspace = Keyspace::new(&prefix);
+                let boards = Leaderboards::new(db.handle(), keyspace.clone(), clock.clone(), false);
+                let queues = Queues::new(db, keyspace, clock, Metrics::default(), false);
                 // A test may have ended its Redis.
                 let Ok(names) = queues.names().await else { return };
                 for name in names {
@@ -316,9 +354,15 @@ impl TestApp {
                         assert_eq!(report.faults, [], "queue {name}");
                     }
                 }
+                let Ok((names, _)) = boards.check_names(Mend::Nothing).await else { return };
+                for name in names {
+                    if let Ok(report) = boards.check(&name).await {
+                        assert_eq!(report.faults, [], "leaderboard {name}");
+                    }
+                }
             });
         });
-        checked.join().expect("every queue holds together");
+        checked.join().expect("everything holds together");
     }
 }
 
@@ -326,7 +370,7 @@ impl Drop for TestApp {
     fn drop(&mut self) {
         // What was restarted has nothing left to check.
         if !std::thread::panicking() && self.stop.is_some() {
-            self.check_queues();
+            self.check_all();
         }
         self.end();
     }

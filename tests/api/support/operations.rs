@@ -84,6 +84,7 @@ impl Operation {
                 ("query", "leaderboards") => named.leaderboard,
                 ("query", "score") => "1",
                 ("query", "state") if self.id == "purge_jobs" => "dead",
+                ("query", "before") if self.id == "purge_history" => "2026-01-01T00:00:00Z",
                 ("query", "min_score") if self.id == "remove_members" => "1000000",
                 (place, _) if parameter["required"] == true => {
                     panic!("{}: say here an example of `{name}` in the {place}", self.id)

@@ -1,0 +1,112 @@
+//! Finished jobs on their way to the archive: in from the scripts that finish them, out by what is written.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::job::Job;
+use super::{Queues, record};
+use crate::config::WhenFull;
+use crate::error::Result;
+use crate::types::{EntryId, QueueName};
+
+/// How many finished jobs of a queue may be on their way, and what gives way beyond.
+#[derive(Debug, Clone, Copy)]
+pub struct Outbox {
+    /// How many.
+    pub most: u64,
+    /// What becomes of the next one.
+    pub when_full: WhenFull,
+}
+
+impl Outbox {
+    pub(super) fn drops_oldest(self) -> bool {
+        match self.when_full {
+            WhenFull::Block => false,
+            WhenFull::DropOldest => true,
+        }
+    }
+}
+
+/// A finished job on its way to the archive.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its entry.
+    pub entry: EntryId,
+    /// The job as it finished; an error where its record cannot be read.
+    pub job: Result<Job>,
+    /// The size of the record.
+    pub bytes: usize,
+}
+
+/// What is left in an outbox.
+#[derive(Debug)]
+pub struct Left {
+    /// How many jobs.
+    pub waiting: u64,
+    /// How many made room since the last time, and are lost to the archive.
+    pub dropped: u64,
+}
+
+/// The queues that were seen to have something for the archive.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Unarchived(Arc<Mutex<BTreeMap<QueueName, u64>>>);
+
+impl Unarchived {
+    pub(super) fn note(&self, name: &QueueName, count: u64) {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match count {
+            0 => drop(seen.remove(name)),
+            _ => drop(seen.insert(name.clone(), count)),
+        }
+    }
+
+    fn names(&self) -> Vec<QueueName> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+}
+
+impl Queues {
+    /// Queues that have something for the archive, those among them that were deleted since.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn unarchived(&self) -> Result<Vec<QueueName>> {
+        let mut names = self.unarchived.as_ref().map(Unarchived::names).unwrap_or_default();
+        names.extend(self.store.unarchived().await?);
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// The oldest finished jobs of a queue that are to be archived.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn to_archive(&self, name: &QueueName, most: u64) -> Result<Vec<Finished>> {
+        let entries = self.store.to_archive(name, most).await?;
+        let finished = entries.into_iter().map(|(entry, id, record)| Finished {
+            entry,
+            bytes: record.len(),
+            job: record::read(name, id, &record, false),
+        });
+        Ok(finished.collect())
+    }
+
+    /// Takes out what has been archived, up to an entry; jobs that waited for room take its place.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn archived(&self, name: &QueueName, upto: Option<EntryId>) -> Result<Left> {
+        let (left, is_there) = self.store.archived(name, upto.map(EntryId::next).unwrap_or_default()).await?;
+        if !is_there && left.waiting == 0 {
+            self.store.unlist_unarchived(name).await?;
+        }
+        if let Some(unarchived) = &self.unarchived {
+            unarchived.note(name, left.waiting);
+        }
+        Ok(left)
+    }
+}
