@@ -96,8 +96,12 @@ impl Client {
             request = request.header("idempotency-key", key);
         }
         let sent = self.history.now();
+        let mut why = String::new();
         let (outcome, body, has_advice) = match request.send().await {
-            Err(_) => (Outcome::Lost, Value::Null, false),
+            Err(error) => {
+                why = format!("{error:?}");
+                (Outcome::Lost, Value::Null, false)
+            }
             Ok(response) => {
                 let status = response.status().as_u16();
                 let has_advice = response.headers().contains_key("retry-after");
@@ -106,13 +110,17 @@ impl Client {
                         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
                         (Outcome::Status(status), body, has_advice)
                     }
-                    Err(_) => (Outcome::Lost, Value::Null, false),
+                    Err(error) => {
+                        why = format!("{error:?}");
+                        (Outcome::Lost, Value::Null, false)
+                    }
                 }
             }
         };
         let ended = self.history.now();
         let (what, key, waits) = (ask.what, ask.key.clone(), ask.waits);
-        self.history.note(Operation { client: self.number, what, key, sent, ended, outcome, waits });
+        let client = self.number;
+        self.history.note(Operation { client, instance, what, key, sent, ended, outcome, waits, why });
         match outcome {
             Outcome::Status(503) if !has_advice => {
                 self.history.violated(&ask.key, format!("{what}: 503 without Retry-After: {body}"), None);

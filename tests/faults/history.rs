@@ -21,6 +21,7 @@ pub enum Outcome {
 #[derive(Debug, Clone)]
 pub struct Operation {
     pub client: usize,
+    pub instance: usize,
     pub what: &'static str,
     /// What it was about: a member, a job.
     pub key: String,
@@ -29,15 +30,25 @@ pub struct Operation {
     pub outcome: Outcome,
     /// How much of the time it was asked to wait.
     pub waits: Duration,
+    /// Why there was no answer, as the client says.
+    pub why: String,
+}
+
+impl Operation {
+    /// The time to its end, without what it was asked to wait.
+    pub fn took(&self) -> Duration {
+        (self.ended - self.sent).saturating_sub(self.waits)
+    }
 }
 
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { client, what, key, sent, ended, outcome, .. } = self;
-        write!(f, "{:8.3} {:8.3}  client {client}  {what} {key}  ", sent.as_secs_f64(), ended.as_secs_f64())?;
+        let Self { client, instance, what, key, sent, ended, outcome, why, .. } = self;
+        let (sent, ended) = (sent.as_secs_f64(), ended.as_secs_f64());
+        write!(f, "{sent:8.3} {ended:8.3}  client {client} to {instance}  {what} {key}  ")?;
         match outcome {
             Outcome::Status(status) => write!(f, "{status}"),
-            Outcome::Lost => f.write_str("no answer"),
+            Outcome::Lost => write!(f, "no answer: {why}"),
         }
     }
 }

@@ -151,7 +151,9 @@ fn tell(history: &History, violations: &[Violation], deployment: &Deployment, st
     let keys: Vec<&str> =
         violations.iter().map(|violation| violation.key.as_str()).filter(|key| !key.is_empty()).take(3).collect();
     let about = operations.iter().filter(|operation| keys.contains(&operation.key.as_str()));
-    for operation in about.take(SHOWN) {
+    // What is about no key is about answers that were late, or never came.
+    let late = operations.iter().filter(|operation| operation.took() > MOST_FOR_AN_ANSWER);
+    for operation in about.take(SHOWN).chain(late.take(SHOWN)) {
         println!("    {operation}");
     }
     let directory = std::env::temp_dir();

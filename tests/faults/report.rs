@@ -40,15 +40,13 @@ impl Figures {
                 let first = tries.entry(operation.client).or_insert(try_at);
                 *first = try_at.min(*first);
             }
+            // A lease that has ended meanwhile is refused as it should be.
+            if matches!(operation.outcome, Outcome::Status(200..=299 | 409)) && operation.ended >= fault_ended {
+                let took = operation.ended.saturating_sub(operation.waits).saturating_sub(tries[&operation.client]);
+                successes.entry(operation.client).or_insert(took);
+            }
             match operation.outcome {
-                Outcome::Status(200..=299) => {
-                    figures.answered += 1;
-                    if operation.ended >= fault_ended {
-                        let took =
-                            operation.ended.saturating_sub(operation.waits).saturating_sub(tries[&operation.client]);
-                        successes.entry(operation.client).or_insert(took);
-                    }
-                }
+                Outcome::Status(200..=299) => figures.answered += 1,
                 Outcome::Status(503) => {
                     figures.unavailable += 1;
                     figures.last_failure = figures.last_failure.max(since);
@@ -59,8 +57,7 @@ impl Figures {
                     figures.last_failure = figures.last_failure.max(since);
                 }
             }
-            let took = (operation.ended - operation.sent).saturating_sub(operation.waits);
-            figures.slowest = figures.slowest.max(took);
+            figures.slowest = figures.slowest.max(operation.took());
         }
         figures.first_success = successes.values().min().copied().unwrap_or_default();
         figures.every_success = successes.values().max().copied().unwrap_or_default();
