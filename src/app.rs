@@ -134,7 +134,6 @@ impl App {
             }),
             None => leaderboards,
         };
-        let leaderboards = if archive.is_some() { leaderboards.with_archive() } else { leaderboards };
         let archives = archive.as_ref().map(|(archive, _)| archive.clone()).unwrap_or_default();
         let (boards, holders) = (leaderboards.clone(), tokens.clone());
         let erasure = Erasure::new(db.handle(), keyspace.clone(), boards, holders, archives.clone());

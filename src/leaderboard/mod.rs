@@ -122,8 +122,6 @@ pub struct Leaderboards {
     closings: Arc<Closings>,
     staying: Arc<Staying>,
     auto_create: bool,
-    /// Whether periods go to an archive.
-    archives: bool,
 }
 
 /// A leaderboard with its size.
@@ -146,7 +144,6 @@ impl Leaderboards {
             closings: Arc::default(),
             staying: Arc::default(),
             auto_create,
-            archives: false,
         }
     }
 
@@ -161,7 +158,6 @@ impl Leaderboards {
             closings: Arc::clone(&self.closings),
             staying: Arc::clone(&self.staying),
             auto_create: self.auto_create,
-            archives: self.archives,
         }
     }
 
@@ -201,7 +197,7 @@ impl Leaderboards {
         if let Some(old) = old {
             self.check_resets(old, &new).await?;
             // What ends from here on makes the call stale, so that each period is paid by the settings that it was closed under.
-            let most = if self.archives { 0 } else { ROLLED_AT_ONCE };
+            let most = if self.has_archive() { 0 } else { ROLLED_AT_ONCE };
             for part in old.parts() {
                 // One that is behind is brought to what stands below.
                 self.store.roll(part, most).await?;

@@ -219,14 +219,15 @@ impl Leaderboards {
         let looks = board.shards().map(|shard| self.store.has_period(shard, window, period));
         let has = try_join_all(looks).await?.contains(&true);
         // Some shards may have freed it already.
-        let leaves = has && self.archives && board.is_spread() && self.store.is_leaving(board, window, period).await?;
+        let leaves =
+            has && self.has_archive() && board.is_spread() && self.store.is_leaving(board, window, period).await?;
         Ok(has && !leaves)
     }
 
     /// What was read, if the period read was kept for all that time: one that leaves for the archive is to be read there.
     pub(super) async fn still<T>(&self, board: &Board, chosen: &Chosen, read: Result<T>) -> Result<T> {
         let RankingKeys { window, period, span, .. } = &*chosen.ranking;
-        let may_leave = self.archives && span.is_none() && *period != OPEN_PERIOD;
+        let may_leave = self.has_archive() && span.is_none() && *period != OPEN_PERIOD;
         if may_leave && !self.has_period(board, window, period).await? {
             return Err(Error::NoPeriod { window: window.to_string(), period: period.clone() });
         }

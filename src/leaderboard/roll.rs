@@ -60,7 +60,7 @@ impl Roll {
     /// Looks at one shard; nothing to tell where it has changed. Tells as well how many periods stay for the archive.
     async fn roll_one(&self, board: &Board) -> Result<Option<(u64, bool, u64)>> {
         let store = &self.leaderboards.store;
-        let most = if self.leaderboards.archives { 0 } else { BATCH };
+        let most = if self.leaderboards.has_archive() { 0 } else { BATCH };
         let Versioned::Current(rolled) = store.roll(board, most).await? else { return Ok(None) };
         store.look_at_outbox(&Origin::of(board)).await?;
         if rolled.closing {

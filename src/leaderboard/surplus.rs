@@ -166,15 +166,14 @@ impl Copying {
 }
 
 impl Leaderboards {
-    /// These leaderboards, whose periods beyond what is kept go to an archive.
-    #[must_use]
-    pub fn with_archive(self) -> Self {
-        Self { archives: true, ..self }
+    /// Whether there is an archive, which takes periods beyond what is kept.
+    pub(super) fn has_archive(&self) -> bool {
+        self.store.unarchived().is_some()
     }
 
     /// How many periods of a window are looked through: all that are kept, and those that wait.
     pub(super) fn most_periods(&self) -> u64 {
-        if self.archives { super::MOST_WAITING_PERIODS } else { super::MOST_PERIODS }
+        if self.has_archive() { super::MOST_WAITING_PERIODS } else { super::MOST_PERIODS }
     }
 
     pub(super) fn note_staying(&self, name: &LeaderboardName, count: u64) {
@@ -317,7 +316,7 @@ impl Leaderboards {
     ///
     /// Those of the store.
     pub(super) async fn release_rest(&self, board: &Board) -> Result<()> {
-        if !self.archives || !board.is_spread() {
+        if !self.has_archive() || !board.is_spread() {
             return Ok(());
         }
         for of in self.store.leaving(board).await? {
