@@ -1,7 +1,5 @@
 //! A finished job as a row.
 
-use std::collections::HashMap;
-
 use tracing::error;
 
 use crate::queue::{Finished, Job};
@@ -44,24 +42,28 @@ impl Row {
     }
 }
 
-/// The rows of a batch: of a job that stands in it twice the later end, since a statement may set a row once.
+/// The rows of a batch, in the order of the table's key: of a job that stands in it twice the later end, since a statement may set a row
+/// once.
 pub(super) fn rows(finished: &[Finished]) -> Vec<Row> {
-    let mut rows: HashMap<(String, String), Row> = HashMap::with_capacity(finished.len());
+    let mut rows: Vec<Row> = Vec::with_capacity(finished.len());
     for Finished { entry, job, .. } in finished {
         let row = match job {
             Ok(job) => Row::of(entry.version(), job),
             Err(error) => Err(error.to_string()),
         };
         match row {
-            Ok(row) => {
-                let key = (row.queue.clone(), row.id.clone());
-                if rows.get(&key).is_none_or(|earlier| earlier.version < row.version) {
-                    rows.insert(key, row);
-                }
-            }
+            Ok(row) => rows.push(row),
             // Another try would find the same, and hold up all others.
             Err(reason) => error!(entry = %entry, "a finished job cannot be archived and is left out: {reason}"),
         }
     }
-    rows.into_values().collect()
+    rows.sort_unstable_by(|a, b| (&a.queue, &a.id, a.version).cmp(&(&b.queue, &b.id, b.version)));
+    rows.dedup_by(|later, earlier| {
+        let is_same = later.queue == earlier.queue && later.id == earlier.id;
+        if is_same {
+            std::mem::swap(later, earlier);
+        }
+        is_same
+    });
+    rows
 }
