@@ -154,7 +154,8 @@ impl Archive {
         self.parts()?.purge(queue, what).await
     }
 
-    /// Deletes what is kept of a member from before; gives how many rows. 0 without an archive.
+    /// Deletes what is kept of a member from before; gives how many rows of its history, and how many periods it stood in that ended
+    /// before. 0 without an archive.
     ///
     /// Jobs stay: what they carry is not looked at. What is still on its way arrives afterwards: who forgets a member for good asks again.
     ///
@@ -163,7 +164,10 @@ impl Archive {
     /// `ArchiveUnavailable`.
     pub async fn forget_member(&self, member: &Member, before: Timestamp) -> Result<u64> {
         match &self.0 {
-            Some(parts) => parts.sink.forget_member(member, before).await,
+            Some(parts) => {
+                let rows = parts.sink.forget_member(member, before).await?;
+                Ok(rows + parts.forget_standings(None, member, Some(before)).await?)
+            }
             None => Ok(0),
         }
     }

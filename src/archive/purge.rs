@@ -149,20 +149,22 @@ impl Sink {
         Ok(deleted)
     }
 
-    /// The names after `after` under which a table has rows.
-    pub(super) async fn names(&self, ageing: &Ageing, after: &str) -> Result<Vec<String>> {
+    /// The names after `after` under which a table has rows; the first ones without it.
+    pub(super) async fn names(&self, ageing: &Ageing, after: Option<&str>) -> Result<Vec<String>> {
         let Ageing { table, names, .. } = ageing;
         // A look into the index for each name, and not one at each row.
-        let next = |after: &str| format!("SELECT MIN({names}) FROM {table} WHERE prefix = $1 AND {names} > {after}");
+        let next = |beyond: &str| format!("SELECT MIN({names}) FROM {table} WHERE prefix = $1 AND {names} {beyond}");
+        // A name may be empty.
+        let first = if after.is_some() { "> $2" } else { ">= $2" };
         let text = format!(
             "WITH RECURSIVE found(name) AS ({} UNION ALL SELECT ({}) FROM found WHERE name IS NOT NULL) \
              SELECT name FROM found WHERE name IS NOT NULL LIMIT {NAMES_AT_ONCE}",
-            next("$2"),
-            next("found.name"),
+            next(first),
+            next("> found.name"),
         );
         self.ask(async {
             on!(&self.pool, pool => {
-                sqlx::query_scalar(sqlx::AssertSqlSafe(text)).bind(&self.prefix).bind(after).fetch_all(pool).await
+                sqlx::query_scalar(sqlx::AssertSqlSafe(text)).bind(&self.prefix).bind(after.unwrap_or_default()).fetch_all(pool).await
             })
         })
         .await

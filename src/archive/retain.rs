@@ -38,7 +38,7 @@ pub struct Retain {
 struct Place {
     table: usize,
     /// The last name of the table that was looked at.
-    after: String,
+    after: Option<String>,
 }
 
 impl Retain {
@@ -68,7 +68,7 @@ impl Task for Retain {
             return Ok(Report { done: 0, again: Again::AfterTick });
         };
         let sink = &self.archive.parts()?.sink;
-        let names = sink.names(ageing, &at.after).await?;
+        let names = sink.names(ageing, at.after.as_deref()).await?;
         let began = Instant::now();
         let done = if names.is_empty() { 0 } else { sink.age_out(ageing, &names, self.before()).await? };
         self.metrics.archive_purged(done);
@@ -77,8 +77,8 @@ impl Task for Retain {
             return Ok(Report { done, again: Again::Now });
         }
         match names.last() {
-            Some(last) if names.len() == NAMES_AT_ONCE => at.after.clone_from(last),
-            Some(_) | None => at = Place { table: at.table + 1, after: String::new() },
+            Some(last) if names.len() == NAMES_AT_ONCE => at.after = Some(last.clone()),
+            Some(_) | None => at = Place { table: at.table + 1, after: None },
         }
         self.at.replace(at);
         Ok(Report { done, again: Again::Now })

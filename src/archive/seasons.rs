@@ -1,8 +1,8 @@
 //! What others ask of archived periods.
 
-use super::Archive;
 use super::past::Past;
 use super::reads::{Reading, Source};
+use super::{Archive, Parts};
 use crate::error::{Error, Result};
 use crate::leaderboard::{ArchivedPeriod, Period, PeriodName, PeriodStart, PeriodState};
 use crate::types::{LeaderboardName, Limit, Member, Timestamp};
@@ -89,37 +89,36 @@ impl Archive {
         Ok(rows.into_iter().map(period).collect())
     }
 
-    /// Removes a member from all archived periods of all leaderboards; who stood behind it moves up. Gives how many periods it stood in.
+    /// Removes a member from the archived periods of a leaderboard; who stood behind it moves up. Gives how many periods it stood in.
     ///
     /// # Errors
     ///
     /// `ArchiveOff`, `ArchiveUnavailable`: what is left goes when it is asked for again.
-    pub async fn forget_standings(&self, member: &Member) -> Result<u64> {
-        self.forget_in(None, member).await
-    }
-
-    /// The same in the periods of one leaderboard.
-    ///
-    /// # Errors
-    ///
-    /// As [`Archive::forget_standings`].
     pub async fn forget_standings_of(&self, leaderboard: &LeaderboardName, member: &Member) -> Result<u64> {
-        self.forget_in(Some(leaderboard), member).await
+        self.parts()?.forget_standings(Some(leaderboard), member, None).await
     }
+}
 
-    async fn forget_in(&self, leaderboard: Option<&LeaderboardName>, member: &Member) -> Result<u64> {
-        let parts = self.parts()?;
-        let found = parts.sink.periods_of_member(leaderboard.map(LeaderboardName::as_str), member).await?;
+impl Parts {
+    /// Removes a member from the periods of one leaderboard, or of all; of those that ended before a time, or of all.
+    pub(super) async fn forget_standings(
+        &self,
+        leaderboard: Option<&LeaderboardName>,
+        member: &Member,
+        before: Option<Timestamp>,
+    ) -> Result<u64> {
+        let leaderboard = leaderboard.map(LeaderboardName::as_str);
+        let found = self.sink.periods_of_member(leaderboard, member, before).await?;
         let mut removed = 0;
         for of_one in found.chunk_by(|(one, _), (other, _)| one == other) {
             let Some((name, _)) = of_one.first() else { continue };
             let name = LeaderboardName::try_from(name.clone()).map_err(Error::Internal)?;
             // Whoever reads meanwhile may have read what was there before: it must not be kept, even where this ends in the middle.
-            parts.store.end_era(&name).await?;
+            self.store.end_era(&name).await?;
             for (_, id) in of_one {
-                removed += u64::from(parts.sink.remove_standings(*id, member).await? > 0);
+                removed += u64::from(self.sink.remove_standings(*id, member).await? > 0);
             }
-            parts.store.begin_era(&name).await?;
+            self.store.begin_era(&name).await?;
         }
         Ok(removed)
     }

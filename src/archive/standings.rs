@@ -183,20 +183,22 @@ impl Sink {
         .await
     }
 
-    /// Leaderboards with periods that have entries of a member, complete or not, each with its periods.
+    /// Leaderboards with periods that have entries of a member and ended before, complete or not, each with its periods.
     pub(super) async fn periods_of_member(
         &self,
         leaderboard: Option<&str>,
         member: &Member,
+        before: Option<Timestamp>,
     ) -> Result<Vec<(String, i64)>> {
         const PERIODS: &str = "SELECT leaderboard, id FROM ranq_periods p WHERE prefix = $1 AND ($2 = '' OR leaderboard = $2) AND \
-            EXISTS (SELECT 1 FROM ranq_standings s WHERE s.period = p.id AND s.member = $3) ORDER BY leaderboard, id";
+            ended_at < $4 AND EXISTS (SELECT 1 FROM ranq_standings s WHERE s.period = p.id AND s.member = $3) ORDER BY leaderboard, id";
         self.ask_within(LONG, async {
             on!(&self.pool, pool => {
                 let query = sqlx::query_as(PERIODS)
                     .bind(&self.prefix)
                     .bind(leaderboard.unwrap_or_default())
-                    .bind(member.as_str());
+                    .bind(member.as_str())
+                    .bind(before.map_or(i64::MAX, Timestamp::as_millis));
                 query.fetch_all(pool).await
             })
         })

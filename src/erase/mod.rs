@@ -146,9 +146,6 @@ impl Erasure {
         let Some(cleared) = pending.state.cleared else { return Ok(true) };
         let before = Timestamp::from_millis(cleared.as_millis().saturating_add(AHEAD_MS));
         erased.archived += self.archive.forget_member(&pending.member, before).await?;
-        if self.archive.is_there() {
-            erased.archived += self.archive.forget_standings(&pending.member).await?;
-        }
         if oldest.is_some_and(|oldest| oldest <= cleared) {
             return Ok(false);
         }
