@@ -15,14 +15,14 @@ cargo build --quiet --release --locked
 
 work=$(mktemp -d)
 log=$work/log
-pid=
+service=
 
 stop() {
     local code=$? stopped=0
     trap - EXIT
-    if [ -n "$pid" ]; then
-        kill -TERM "$pid" 2>/dev/null || true
-        wait "$pid" || stopped=$?
+    if [ -n "$service" ]; then
+        kill -TERM "$service" 2>/dev/null || true
+        wait "$service" || stopped=$?
         [ $stopped = 0 ] || { say "error: the service ended with $stopped"; code=1; }
     fi
     if grep -q panicked "$log"; then
@@ -40,19 +40,8 @@ trap 'exit 130' INT TERM
 for name in $(compgen -e RANQ_ || true); do unset "$name"; done
 RANQ_ADMIN_TOKEN=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 export RANQ_ADMIN_TOKEN
-RANQ_LISTEN=127.0.0.1:0 RANQ_DATA_DIR=$work/data RANQ_ARCHIVE_URL=${ARCHIVE:-none} RANQ_LOG_FORMAT=json \
-    "$TARGET/release/ranq" serve >"$log" 2>&1 &
-pid=$!
-
-RANQ_LISTEN=
-for _ in $(seq 100); do
-    kill -0 "$pid" 2>/dev/null || fail "the service did not start"
-    RANQ_LISTEN=$(sed -n 's/.*"listen":"\([^"]*\)".*/\1/p' "$log" | head -n 1)
-    [ -z "$RANQ_LISTEN" ] || break
-    sleep 0.1
-done
-[ -n "$RANQ_LISTEN" ] || fail "the service did not say where it listens"
-export RANQ_LISTEN RANQ_URL=http://$RANQ_LISTEN SERVICE_PID=$pid REDIS_SOCKET=$work/data/redis/redis.sock
+start_service "$log" RANQ_DATA_DIR="$work/data" RANQ_ARCHIVE_URL="${ARCHIVE:-none}"
+export RANQ_LISTEN=$listen RANQ_URL=http://$listen SERVICE_PID=$service REDIS_SOCKET=$work/data/redis/redis.sock
 "$TARGET/release/ranq" healthcheck
 
 "$@"
