@@ -41,17 +41,9 @@ npm install --silent --no-audit --no-fund --no-package-lock --prefix "$work" bul
 cp scripts/peer/bullmq.mjs scripts/peer/sidekiq.rb "$work"
 
 serve() {
-    local listen=
-    RANQ_LISTEN=127.0.0.1:0 RANQ_DATA_DIR=$work/ranq RANQ_LOG_FORMAT=json "$TARGET/release/ranq" serve >"$work/ranq.log" 2>&1 &
-    service_pid=$!
-    for _ in $(seq 100); do
-        listen=$(sed -n 's/.*"listen":"\([^"]*\)".*/\1/p' "$work/ranq.log" | head -n 1)
-        [ -z "$listen" ] || break
-        sleep 0.1
-    done
-    [ -n "$listen" ] || fail "the service did not start"
+    start_service "$work/ranq.log" RANQ_DATA_DIR="$work/ranq"
+    service_pid=$service url=http://$listen
     RANQ_LISTEN=$listen "$TARGET/release/ranq" healthcheck >/dev/null
-    url=http://$listen
 }
 
 end_service() {

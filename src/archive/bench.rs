@@ -27,7 +27,7 @@ impl Writer {
     /// `ArchiveUnavailable`.
     pub async fn write(&self, numbers: Range<u32>) -> Result<u64> {
         let rows: Vec<Row> = numbers.map(row).collect();
-        self.0.write(&rows).await
+        self.0.write(&rows, rows.len()).await
     }
 
     /// Ends its connections.

@@ -1,6 +1,6 @@
 //! From the outboxes of queues and leaderboards into the archive.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tracing::warn;
@@ -18,6 +18,11 @@ use crate::types::{EntryId, QueueName};
 /// A batch is full with so many bytes, however few rows these are.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
+/// How many full statements a transaction has at most: the disk is waited for once for all of them.
+const MOST_STATEMENTS: u64 = 8;
+/// A transaction that took longer is followed by a smaller one: none may come near the deadline of a statement.
+const QUICK: Duration = Duration::from_millis(500);
+
 /// How long the turn of an instance that has gone lasts at most, beside two of its pauses.
 const TURN_LASTS: Duration = Duration::from_secs(2);
 
@@ -34,6 +39,8 @@ pub struct Drain {
     me: String,
     /// Which outbox comes first, in turn.
     turn: AtomicUsize,
+    /// How many full statements the next transaction may have.
+    statements: AtomicU64,
     is_failing: AtomicBool,
 }
 
@@ -75,12 +82,16 @@ impl Drain {
             every: settings.every,
             me: format!("{:016x}", fastrand::u64(..)),
             turn: AtomicUsize::new(0),
+            statements: AtomicU64::new(1),
             is_failing: AtomicBool::new(false),
         }
     }
 
+    /// How many rows may be read at once for this batch.
     fn room(&self, batch: &Batch) -> u64 {
-        if batch.bytes < BATCH_BYTES { self.batch.saturating_sub(batch.rows()) } else { 0 }
+        let most = self.statements.load(Ordering::Relaxed) * self.batch;
+        let room = if batch.bytes < BATCH_BYTES { most.saturating_sub(batch.rows()) } else { 0 };
+        room.min(self.batch)
     }
 
     async fn collect(&self) -> Result<Batch> {
@@ -93,36 +104,55 @@ impl Drain {
         }
         let mut batch = Batch::default();
         for outbox in outboxes {
-            let room = self.room(&batch);
-            if room == 0 {
+            if self.room(&batch) == 0 {
                 break;
             }
             let upto = match &outbox {
-                Outbox::Queue(name) => {
-                    let mut jobs = self.queues.to_archive(name, room).await?;
-                    let upto = jobs.last().map(|job| job.entry);
-                    batch.bytes += jobs.iter().map(|job| job.bytes).sum::<usize>();
-                    batch.jobs.append(&mut jobs);
-                    upto
-                }
-                Outbox::Scores(origin) => {
-                    let found = self.leaderboards.to_archive(origin, room).await?;
-                    batch.bytes += found.bytes;
-                    batch.events.extend(found.events.into_iter().map(|event| (origin.clone(), event)));
-                    found.upto
-                }
+                Outbox::Queue(name) => self.collect_jobs(name, &mut batch).await?,
+                Outbox::Scores(origin) => self.collect_events(origin, &mut batch).await?,
             };
             batch.upto.push((outbox, upto));
         }
         Ok(batch)
     }
 
+    /// Takes finished jobs of a queue into a batch, as long as there is room; gives the last one's entry.
+    async fn collect_jobs(&self, name: &QueueName, batch: &mut Batch) -> Result<Option<EntryId>> {
+        let (mut upto, mut has_more) = (None, true);
+        while has_more && self.room(batch) > 0 {
+            let jobs;
+            (jobs, has_more) = self.queues.to_archive(name, upto, self.room(batch)).await?;
+            upto = jobs.last().map(|job| job.entry).or(upto);
+            batch.bytes += jobs.iter().map(|job| job.bytes).sum::<usize>();
+            batch.jobs.extend(jobs);
+        }
+        Ok(upto)
+    }
+
+    /// The same with what happened to members.
+    async fn collect_events(&self, origin: &Origin, batch: &mut Batch) -> Result<Option<EntryId>> {
+        let (mut upto, mut has_more) = (None, true);
+        while has_more && self.room(batch) > 0 {
+            let found = self.leaderboards.to_archive(origin, upto, self.room(batch)).await?;
+            (upto, has_more) = (found.upto.or(upto), found.has_more);
+            batch.bytes += found.bytes;
+            batch.events.extend(found.events.into_iter().map(|event| (origin.clone(), event)));
+        }
+        Ok(upto)
+    }
+
     async fn write(&self, batch: &Batch) -> Result<u64> {
         let started = Instant::now();
-        let rows = self.noted(self.archive.write(&batch.jobs).await)?;
-        let rows = rows + self.noted(self.archive.write_events(&batch.events).await)?;
+        let at_once = usize::try_from(self.batch).unwrap_or(usize::MAX);
+        // If this fails or is cut off.
+        let statements = self.statements.swap(1, Ordering::Relaxed);
+        let rows = self.noted(self.archive.write(&batch.jobs, at_once).await)?;
+        let rows = rows + self.noted(self.archive.write_events(&batch.events, at_once).await)?;
+        let took = started.elapsed();
+        let next = if took <= QUICK { 2 * statements } else { statements / 2 };
+        self.statements.store(next.clamp(1, MOST_STATEMENTS), Ordering::Relaxed);
         if batch.rows() > 0 {
-            self.metrics.archive_written(rows, started.elapsed());
+            self.metrics.archive_written(rows, took);
         }
         Ok(rows)
     }
@@ -180,11 +210,11 @@ impl Task for Drain {
         }
         self.noted(self.archive.prepare().await)?;
         let batch = self.collect().await?;
+        let again = if self.room(&batch) == 0 { Again::Now } else { Again::AfterTick };
         let done = self.write(&batch).await?;
         for (outbox, upto) in &batch.upto {
             self.take_out(outbox, *upto).await?;
         }
-        let again = if self.room(&batch) == 0 { Again::Now } else { Again::AfterTick };
         Ok(Report { done, again })
     }
 }

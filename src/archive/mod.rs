@@ -94,21 +94,21 @@ impl Archive {
         self.parts()?.sink.ask(async { Ok(()) }).await
     }
 
-    /// Writes finished jobs in one statement; gives how many rows are new or newer than what was there.
-    async fn write(&self, finished: &[Finished]) -> Result<u64> {
+    /// Writes finished jobs, `at_once` in a statement and all or none; gives how many rows are new or newer than what was there.
+    async fn write(&self, finished: &[Finished], at_once: usize) -> Result<u64> {
         let rows = row::rows(finished);
         if rows.is_empty() {
             return Ok(0);
         }
         let parts = self.parts()?;
-        let written = parts.sink.write(&rows).await?;
+        let written = parts.sink.write(&rows, at_once).await?;
         parts.forget(finished).await?;
         Ok(written)
     }
 
-    /// Writes what happened to members in one statement; gives how many rows are new.
-    async fn write_events(&self, events: &[(Origin, MemberEvent)]) -> Result<u64> {
-        if events.is_empty() { Ok(0) } else { self.parts()?.sink.write_events(events).await }
+    /// Writes what happened to members, `at_once` in a statement; gives how many rows are new.
+    async fn write_events(&self, events: &[(Origin, MemberEvent)], at_once: usize) -> Result<u64> {
+        if events.is_empty() { Ok(0) } else { self.parts()?.sink.write_events(events, at_once).await }
     }
 
     /// A job as it finished last.

@@ -18,6 +18,8 @@ const NOTHING_LASTS: Duration = Duration::from_secs(5);
 const JITTER: f64 = 0.1;
 /// What is larger is not worth the memory.
 const MOST_BYTES: usize = 64 * 1024;
+/// Jobs that one command forgets: it holds up all others.
+const FORGOTTEN_AT_ONCE: usize = 500;
 /// How often who waits for another reader looks.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -124,9 +126,12 @@ impl Parts {
 
     /// The same of these jobs of a queue.
     pub(super) async fn forget_jobs(&self, queue: &QueueName, ids: &[&JobId]) -> Result<()> {
-        if self.kept.is_zero() || ids.is_empty() {
+        if self.kept.is_zero() {
             return Ok(());
         }
-        self.store.forget(queue, ids).await
+        for ids in ids.chunks(FORGOTTEN_AT_ONCE) {
+            self.store.forget(queue, ids).await?;
+        }
+        Ok(())
     }
 }

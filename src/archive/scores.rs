@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::QueryBuilder;
 use tracing::error;
 
-use super::sink::{Pool, Sink, on};
+use super::sink::{Pool, Sink, insert_all, on};
 use crate::error::{Error, Result};
 use crate::leaderboard::{EventKind, MemberEvent, Origin};
 use crate::types::{LeaderboardName, Limit, Member, Raw, Reason, Timestamp, WindowName};
@@ -110,8 +110,8 @@ fn without_nul(text: &str) -> String {
 }
 
 impl Sink {
-    /// Writes events in one statement; gives how many are new.
-    pub(super) async fn write_events(&self, events: &[(Origin, MemberEvent)]) -> Result<u64> {
+    /// Writes events, `at_once` in a statement; gives how many are new. Several statements are one transaction.
+    pub(super) async fn write_events(&self, events: &[(Origin, MemberEvent)], at_once: usize) -> Result<u64> {
         let with_json = events.iter().filter_map(|(origin, event)| match serde_json::to_string(&event.windows) {
             Ok(scores) => Some((origin, event, scores)),
             Err(reason) => {
@@ -125,27 +125,30 @@ impl Sink {
         }
         self.ask(async {
             on!(&self.pool, pool => {
-                let mut statement = QueryBuilder::new(
-                    "INSERT INTO ranq_history (prefix, member, leaderboard, at_us, epoch, kind, hidden, windows, scores, actor, reason) ",
-                );
-                statement.push_values(&rows, |mut values, (origin, event, scores)| {
-                    values
-                        .push_bind(&self.prefix)
-                        .push_bind(event.member.as_str())
-                        .push_bind(leaderboard_of(origin))
-                        .push_bind(event.at_us)
-                        .push_bind(&event.epoch)
-                        .push_bind(event.kind.name())
-                        .push_bind(i64::from(event.is_hidden))
-                        .push_bind(windows_of(event))
-                        .push_bind(scores)
-                        .push_bind(event.by.as_deref().map(without_nul))
-                        .push_bind(event.reason.as_ref().map(Reason::as_str).map(without_nul));
-                });
-                // What comes again is there.
-                statement.push(" ON CONFLICT (prefix, member, leaderboard, at_us, epoch) DO NOTHING");
-                let written = statement.build().persistent(false).execute(pool).await?;
-                Ok(written.rows_affected())
+                let insert = |rows| {
+                    let mut statement = QueryBuilder::new(
+                        "INSERT INTO ranq_history (prefix, member, leaderboard, at_us, epoch, kind, hidden, windows, scores, actor, \
+                         reason) ",
+                    );
+                    statement.push_values(rows, |mut values, (origin, event, scores): &(&Origin, &MemberEvent, String)| {
+                        values
+                            .push_bind(&self.prefix)
+                            .push_bind(event.member.as_str())
+                            .push_bind(leaderboard_of(origin))
+                            .push_bind(event.at_us)
+                            .push_bind(&event.epoch)
+                            .push_bind(event.kind.name())
+                            .push_bind(i64::from(event.is_hidden))
+                            .push_bind(windows_of(event))
+                            .push_bind(scores)
+                            .push_bind(event.by.as_deref().map(without_nul))
+                            .push_bind(event.reason.as_ref().map(Reason::as_str).map(without_nul));
+                    });
+                    // What comes again is there.
+                    statement.push(" ON CONFLICT (prefix, member, leaderboard, at_us, epoch) DO NOTHING");
+                    statement
+                };
+                insert_all!(pool, rows.chunks(at_once), insert)
             })
         })
         .await

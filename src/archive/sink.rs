@@ -44,6 +44,29 @@ macro_rules! on {
 }
 pub(super) use on;
 
+/// Executes what `insert` makes of each part, several parts in one transaction; gives how many rows are new or other.
+macro_rules! insert_all {
+    ($pool:expr, $parts:expr, $insert:expr) => {{
+        let (mut parts, mut written) = ($parts, 0);
+        if parts.len() == 1 {
+            // As many texts as there are sizes of batches: none is kept.
+            written = match parts.next() {
+                Some(part) => $insert(part).build().persistent(false).execute($pool).await?.rows_affected(),
+                None => 0,
+            };
+        } else {
+            let mut transaction = $pool.begin().await?;
+            for part in parts {
+                let mut statement = $insert(part);
+                written += statement.build().persistent(false).execute(&mut *transaction).await?.rows_affected();
+            }
+            transaction.commit().await?;
+        }
+        Ok(written)
+    }};
+}
+pub(super) use insert_all;
+
 impl Sink {
     pub(super) fn open(target: &ArchiveTarget, prefix: &str) -> std::result::Result<Self, String> {
         let pool = match target {
@@ -107,38 +130,40 @@ impl Sink {
         on!(&self.pool, pool => pool.close().await);
     }
 
-    pub(super) async fn write(&self, rows: &[Row]) -> Result<u64> {
+    /// Writes rows, `at_once` in a statement. Several statements are one transaction.
+    pub(super) async fn write(&self, rows: &[Row], at_once: usize) -> Result<u64> {
         self.ask(async {
             on!(&self.pool, pool => {
-                let mut statement = QueryBuilder::new(
-                    "INSERT INTO ranq_jobs (prefix, queue, id, version, state, enqueued_at, started_at, finished_at, attempt, \
-                     job_key, error, job) ",
-                );
-                statement.push_values(rows, |mut values, row| {
-                    values
-                        .push_bind(&self.prefix)
-                        .push_bind(&row.queue)
-                        .push_bind(&row.id)
-                        .push_bind(row.version)
-                        .push_bind(row.state)
-                        .push_bind(row.enqueued_at)
-                        .push_bind(row.started_at)
-                        .push_bind(row.finished_at)
-                        .push_bind(row.attempt)
-                        .push_bind(&row.key)
-                        .push_bind(&row.error)
-                        .push_bind(&row.job);
-                });
-                // A row that comes again, or late, changes nothing.
-                statement.push(
-                    " ON CONFLICT (prefix, queue, id) DO UPDATE SET version = excluded.version, state = excluded.state, \
-                     enqueued_at = excluded.enqueued_at, started_at = excluded.started_at, finished_at = excluded.finished_at, \
-                     attempt = excluded.attempt, job_key = excluded.job_key, error = excluded.error, job = excluded.job \
-                     WHERE excluded.version > ranq_jobs.version",
-                );
-                // As many texts as there are sizes of batches: none is kept.
-                let written = statement.build().persistent(false).execute(pool).await?;
-                Ok(written.rows_affected())
+                let insert = |rows| {
+                    let mut statement = QueryBuilder::new(
+                        "INSERT INTO ranq_jobs (prefix, queue, id, version, state, enqueued_at, started_at, finished_at, attempt, \
+                         job_key, error, job) ",
+                    );
+                    statement.push_values(rows, |mut values, row: &Row| {
+                        values
+                            .push_bind(&self.prefix)
+                            .push_bind(&row.queue)
+                            .push_bind(&row.id)
+                            .push_bind(row.version)
+                            .push_bind(row.state)
+                            .push_bind(row.enqueued_at)
+                            .push_bind(row.started_at)
+                            .push_bind(row.finished_at)
+                            .push_bind(row.attempt)
+                            .push_bind(&row.key)
+                            .push_bind(&row.error)
+                            .push_bind(&row.job);
+                    });
+                    // A row that comes again, or late, changes nothing.
+                    statement.push(
+                        " ON CONFLICT (prefix, queue, id) DO UPDATE SET version = excluded.version, state = excluded.state, \
+                         enqueued_at = excluded.enqueued_at, started_at = excluded.started_at, finished_at = excluded.finished_at, \
+                         attempt = excluded.attempt, job_key = excluded.job_key, error = excluded.error, job = excluded.job \
+                         WHERE excluded.version > ranq_jobs.version",
+                    );
+                    statement
+                };
+                insert_all!(pool, rows.chunks(at_once), insert)
             })
         })
         .await

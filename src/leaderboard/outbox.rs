@@ -138,6 +138,8 @@ pub struct OnTheirWay {
     pub bytes: usize,
     /// The last entry; none where there is nothing.
     pub upto: Option<EntryId>,
+    /// Whether there may be more.
+    pub has_more: bool,
 }
 
 /// What is left in an outbox.
@@ -321,20 +323,22 @@ impl Leaderboards {
 
     /// What is on its way from a shard and cannot be read, which the archive would go without.
     pub(super) async fn check_outbox(&self, shard: &Board) -> Result<Vec<Finding>> {
-        let oldest = self.store.to_archive(&Origin::of(shard), ROWS_CHECKED).await?.into_iter();
-        let unread = oldest.filter(|entry| read(entry).is_none());
+        let (oldest, _) = self.store.to_archive(&Origin::of(shard), EntryId::default(), ROWS_CHECKED).await?;
+        let unread = oldest.into_iter().filter(|entry| read(entry).is_none());
         let about = |entry: RawEntry| format!("entry {} on its way to the archive:", entry.id);
         Ok(unread.map(|entry| Finding::new(about(entry), "it cannot be read", "")).collect())
     }
 
-    /// The oldest of what is to be archived: up to `most` rows, or those of one call.
+    /// The oldest of what is to be archived, behind an entry where one is given: up to `most` rows, or those of one call.
     ///
     /// # Errors
     ///
     /// Those of the store.
-    pub async fn to_archive(&self, origin: &Origin, most: u64) -> Result<OnTheirWay> {
-        let mut found = OnTheirWay::default();
-        for entry in self.store.to_archive(origin, most).await? {
+    pub async fn to_archive(&self, origin: &Origin, behind: Option<EntryId>, most: u64) -> Result<OnTheirWay> {
+        let from = behind.map(EntryId::next).unwrap_or_default();
+        let (entries, has_more) = self.store.to_archive(origin, from, most).await?;
+        let mut found = OnTheirWay { has_more, ..OnTheirWay::default() };
+        for entry in entries {
             let id = entry.id;
             found.upto = Some(id);
             found.bytes += entry.rows.len() + entry.note.len();

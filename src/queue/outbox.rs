@@ -79,19 +79,26 @@ impl Queues {
         Ok(names)
     }
 
-    /// The oldest finished jobs of a queue that are to be archived.
+    /// The oldest finished jobs of a queue that are to be archived, behind an entry where one is given; and whether there may be more:
+    /// many, or large ones, come in several calls.
     ///
     /// # Errors
     ///
     /// Those of the store.
-    pub async fn to_archive(&self, name: &QueueName, most: u64) -> Result<Vec<Finished>> {
-        let entries = self.store.to_archive(name, most).await?;
+    pub async fn to_archive(
+        &self,
+        name: &QueueName,
+        behind: Option<EntryId>,
+        most: u64,
+    ) -> Result<(Vec<Finished>, bool)> {
+        let from = behind.map(EntryId::next).unwrap_or_default();
+        let (entries, has_more) = self.store.to_archive(name, from, most).await?;
         let finished = entries.into_iter().map(|(entry, id, record)| Finished {
             entry,
             bytes: record.len(),
             job: record::read(name, id, &record, false),
         });
-        Ok(finished.collect())
+        Ok((finished.collect(), has_more))
     }
 
     /// Takes out what has been archived, up to an entry; jobs that waited for room take its place.

@@ -104,16 +104,23 @@ impl LeaderboardStore {
         Ok(())
     }
 
-    /// The oldest entries, with up to `most` rows.
-    pub(in crate::leaderboard) async fn to_archive(&self, origin: &Origin, most: u64) -> Result<Vec<RawEntry>> {
+    /// The oldest entries from one on, with up to `most` rows, and whether there may be more.
+    pub(in crate::leaderboard) async fn to_archive(
+        &self,
+        origin: &Origin,
+        from: EntryId,
+        most: u64,
+    ) -> Result<(Vec<RawEntry>, bool)> {
         let [_, outbox] = self.keys_of_outbox(origin);
-        let mut reply = Reply::of(SCORES_TO_ARCHIVE.keys(&[outbox]).number(most).run(&self.db).await?)?;
+        let call = SCORES_TO_ARCHIVE.keys(&[outbox]).number(most).arg(from.to_string());
+        let mut reply = Reply::of(call.run(&self.db).await?)?;
         reply.text()?;
+        let has_more = reply.count()? == 1;
         let mut entries = Vec::new();
         while !reply.is_empty() {
             entries.push(entry(&mut reply)?);
         }
-        Ok(entries)
+        Ok((entries, has_more))
     }
 
     /// Takes out entries before `stays`; gives what is left, and whether whose it is is there.

@@ -38,20 +38,23 @@ impl QueueStore {
         Ok(names)
     }
 
-    /// The oldest entries: id, id of the job, record.
+    /// The oldest entries from one on, each with its id, the id of the job and its record; and whether there may be more.
     pub(in crate::queue) async fn to_archive(
         &self,
         name: &QueueName,
+        from: EntryId,
         most: u64,
-    ) -> Result<Vec<(EntryId, String, Vec<u8>)>> {
+    ) -> Result<(Vec<(EntryId, String, Vec<u8>)>, bool)> {
         let [on_their_way, _] = archive_keys(&self.keyspace, name);
-        let mut reply = Reply::of(TO_ARCHIVE.keys(&[on_their_way]).number(most).run(&self.db).await?)?;
+        let call = TO_ARCHIVE.keys(&[on_their_way]).number(most).arg(from.to_string());
+        let mut reply = Reply::of(call.run(&self.db).await?)?;
         reply.text()?;
+        let has_more = reply.count()? == 1;
         let mut entries = Vec::new();
         while !reply.is_empty() {
             entries.push((reply.text()?.parse().map_err(Error::Internal)?, reply.text()?, reply.bytes()?));
         }
-        Ok(entries)
+        Ok((entries, has_more))
     }
 
     /// Takes out entries before `stays`; gives what is left, and whether the queue is there.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{LONG, away, with_archive};
+use super::{Database, LONG, away, with_archive};
 use crate::support::{TestApp, eventually};
 
 /// Lets the archive be reached.
@@ -46,6 +46,33 @@ async fn jobs_go_on_finishing_while_the_archive_is_away_and_all_rows_arrive() {
         eventually(&format!("{id} leaves Redis"), left).await;
     }
     until_waiting(&app, "q", 0).await;
+}
+
+async fn many_are_written_in_statements_of_a_few(database: Database) {
+    const JOBS: usize = 90;
+    let app = with_archive(&database.url()).set("archive_batch", "4").spawn().await;
+    let jobs: Vec<_> = (0..JOBS).map(|number| json!({"id": format!("job-{number}"), "payload": number})).collect();
+    app.post("/v1/queues/q/jobs/batch", json!({"jobs": jobs})).await.is(200);
+    let leased = app.dequeue("q", json!({"limit": JOBS})).await.leased("q");
+    let acks: Vec<_> = leased.iter().map(|job| json!({"id": job.id, "lease": job.lease})).collect();
+    // All are on their way at once.
+    app.post("/v1/queues/q/acks", json!({"acks": acks})).await.is(200);
+    let archived = app.until_archived("q", JOBS).await;
+    let mut payloads: Vec<_> = archived.iter().filter_map(|job| job["payload"].as_u64()).collect();
+    payloads.sort_unstable();
+    assert_eq!(payloads, (0..JOBS as u64).collect::<Vec<_>>());
+    until_waiting(&app, "q", 0).await;
+    assert_eq!(database.rows().await, JOBS as i64);
+}
+
+#[tokio::test]
+async fn many_are_written_in_statements_of_a_few_to_sqlite() {
+    many_are_written_in_statements_of_a_few(Database::sqlite()).await;
+}
+
+#[tokio::test]
+async fn many_are_written_in_statements_of_a_few_to_postgres() {
+    many_are_written_in_statements_of_a_few(Database::postgres().await).await;
 }
 
 #[tokio::test]
