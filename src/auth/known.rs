@@ -79,11 +79,13 @@ impl KnownTokens {
         for _ in 0..MOST_READS {
             let init = async {
                 let heard = self.heard.load(Ordering::SeqCst);
+                // Before the question: that its answer takes a while makes no token last longer.
+                let asked_us = clock.estimate_us();
                 let stored = read().await.map_err(NotKept::Failed)?;
                 if self.heard.load(Ordering::SeqCst) != heard {
                     return Err(NotKept::Changed);
                 }
-                Ok(Arc::new(Known(stored.map(|stored| KnownToken::new(stored, clock)))))
+                Ok(Arc::new(Known(stored.map(|stored| KnownToken::new(stored, asked_us)))))
             };
             match self.by_key.try_get_with(key, init).await {
                 Ok(known) => return Ok(known),
@@ -146,14 +148,14 @@ impl Known {
 }
 
 impl KnownToken {
-    fn new(stored: Stored, clock: &Clock) -> Self {
+    fn new(stored: Stored, asked_us: i64) -> Self {
         let Stored { token, digest, previous, now_us } = stored;
         let use_noted = token.last_used_at.map_or(0, crate::types::Timestamp::as_millis);
         Self {
             token: Arc::new(token),
             digest,
             previous,
-            ahead_us: now_us - clock.estimate_us(),
+            ahead_us: now_us - asked_us,
             use_noted: AtomicI64::new(use_noted),
         }
     }
