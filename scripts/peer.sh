@@ -41,8 +41,7 @@ npm install --silent --no-audit --no-fund --no-package-lock --prefix "$work" bul
 cp scripts/peer/bullmq.mjs scripts/peer/sidekiq.rb "$work"
 
 serve() {
-    # The peers have no archive.
-    start_service "$work/ranq.log" RANQ_DATA_DIR="$work/ranq" RANQ_ARCHIVE_URL=none
+    start_service "$work/ranq.log" RANQ_DATA_DIR="$work/ranq"
     service_pid=$service url=http://$listen
     RANQ_LISTEN=$listen "$TARGET/release/ranq" healthcheck >/dev/null
 }
