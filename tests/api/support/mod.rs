@@ -33,7 +33,6 @@ pub use self::process::{OwnRedis, Process, is_alive, signal};
 pub use self::queues::Leased;
 pub use self::worker::{WorkerProcess, example};
 
-use std::future::Future;
 use std::time::{Duration, Instant};
 
 /// How long a state may take to come about.
@@ -41,7 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Looks again and again until `look` gives something.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let give_up = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look().await {
