@@ -365,6 +365,20 @@ async fn what_is_cancelled_moves_no_other_job_of_its_key_forward() {
 }
 
 #[tokio::test]
+async fn a_job_that_expires_as_a_slot_of_its_key_comes_back_moves_no_other_forward() {
+    let app = keyed(json!({"max_concurrency": 2})).await;
+    enqueue(&app, &["a1", "a2"]).await;
+    app.enqueue_job("work", json!({"payload": 3, "id": "a3", "key": "a", "expires_in_ms": 30_000})).await.is(201);
+    assert_names(&lease(&app).await, &["a1", "a2"]);
+    assert_names(&lease(&app).await, &[]);
+    enqueue(&app, &["-1"]).await;
+    // Both leases run out, and what has not started expires.
+    app.advance(Duration::from_secs(30));
+    assert_names(&lease(&app).await, &["-1", "a1", "a2"]);
+    assert_eq!(app.job("work", "a3").await.is(200)["state"], "cancelled");
+}
+
+#[tokio::test]
 async fn one_look_finds_a_job_behind_a_crowd_whose_key_is_taken() {
     let app = keyed(strict()).await;
     a_crowd_and_a_few(&app).await;

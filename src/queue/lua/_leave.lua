@@ -10,16 +10,23 @@ local function take_turn_away(id, job)
   local place = redis.call('ZLEXCOUNT', LINES, '[' .. from, '[' .. member)
   redis.call('ZREM', LINES, member)
   if fair then return end
-  -- The turns of the first ones are those that are owed.
-  local owed = tonumber(redis.call('HGET', KEYED, turns) or 0)
+  -- The turns of the first ones are those that are owed, or are about to come back to the front.
+  local owed, coming, last = tonumber(redis.call('HGET', KEYED, turns) or 0), 0, nil
+  for i, turn in ipairs(returned) do
+    if turn[1] == key and turn[2] == job[PRIORITY] then coming, last = coming + 1, i end
+  end
   -- Where keys took turns before, there is one for all that are left.
-  local there = owed + tonumber(redis.call('HGET', KEYED, 'n' .. job[PRIORITY] .. key) or 0)
+  local there = owed + coming + tonumber(redis.call('HGET', KEYED, 'n' .. job[PRIORITY] .. key) or 0)
   if there <= redis.call('ZLEXCOUNT', LINES, '[' .. from, '(' .. from .. ':') then return end
-  if place <= owed then
-    if redis.call('HINCRBY', KEYED, turns, -1) == 0 then redis.call('HDEL', KEYED, turns) end
+  if place <= owed + coming then
+    if owed == 0 then
+      table.remove(returned, last)
+    elseif redis.call('HINCRBY', KEYED, turns, -1) == 0 then
+      redis.call('HDEL', KEYED, turns)
+    end
     return
   end
-  local at = redis.call('LPOS', list, '\1' .. key, 'RANK', place - owed, 'MAXLEN', SEARCH)
+  local at = redis.call('LPOS', list, '\1' .. key, 'RANK', place - owed - coming, 'MAXLEN', SEARCH)
   if at then
     redis.call('LSET', list, at, '\2')
     redis.call('LREM', list, 1, '\2')
