@@ -41,7 +41,8 @@ npm install --silent --no-audit --no-fund --no-package-lock --prefix "$work" bul
 cp scripts/peer/bullmq.mjs scripts/peer/sidekiq.rb "$work"
 
 serve() {
-    start_service "$work/ranq.log" RANQ_DATA_DIR="$work/ranq"
+    # The peers have no archive.
+    start_service "$work/ranq.log" RANQ_DATA_DIR="$work/ranq" RANQ_ARCHIVE_URL=none
     service_pid=$service url=http://$listen
     RANQ_LISTEN=$listen "$TARGET/release/ranq" healthcheck >/dev/null
 }

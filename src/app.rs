@@ -286,9 +286,7 @@ impl App {
         let mut tasks = Driver::new(metrics.clone());
         tasks.start(Tend::new(queues.on(db.handle())));
         if let Some((archive, settings)) = &archive {
-            if let Some(kept) = settings.retention {
-                tasks.start(Retain::new(archive.on(db.handle()), kept, clock, metrics.clone()));
-            }
+            tasks.start(Retain::new(archive.on(db.handle()), settings.retention, clock, metrics.clone()));
             let (boards, drained) = (leaderboards.on(db.handle()), queues.on(db.handle()));
             tasks.start(Drain::new(archive.on(db.handle()), (boards.clone(), drained), settings, metrics.clone()));
             tasks.start(ArchivePeriods::new(archive.on(db.handle()), boards, settings, metrics));

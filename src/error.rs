@@ -210,7 +210,7 @@ pub enum Error {
         most: usize,
     },
     /// The service has no archive.
-    #[error("this service has no archive: its setting `archive_url` says none")]
+    #[error("this service has no archive: its setting `archive_url` says so")]
     ArchiveOff,
     /// The archive cannot be reached or refuses.
     #[error("{told}")]
@@ -393,7 +393,7 @@ impl ErrorCode {
                 "The service has no archive",
                 false,
                 "What has finished is kept in Redis alone, for as long as the queue's settings say, and no history of scores is kept. The \
-                 setting `archive_url` of the service gives it an archive.",
+                 setting `archive_url` of the service gives it an archive, which one with a private Redis has by itself.",
             ),
             Self::ArchiveUnavailable => (
                 "archive-unavailable",

@@ -77,6 +77,7 @@ const KEY_KINDS: &[&str] = &[
     "ready",
     "to_archive",
     "unarchived",
+    "withdrawn",
     "archiving",
     "archiving_scores",
     "archiver",

@@ -11,7 +11,7 @@ use crate::config::ArchiveSettings;
 use crate::error::{Error, Result};
 use crate::leaderboard::{Leaderboards, MemberEvent, Origin};
 use crate::metrics::Metrics;
-use crate::queue::{Finished, Queues};
+use crate::queue::{Outgoing, Queues};
 use crate::task::{Again, Report, Task};
 use crate::types::{EntryId, QueueName};
 
@@ -53,7 +53,7 @@ enum Outbox {
 /// What came from several outboxes, and the last entry of each.
 #[derive(Default)]
 struct Batch {
-    jobs: Vec<Finished>,
+    jobs: Vec<Outgoing>,
     events: Vec<(Origin, MemberEvent)>,
     bytes: usize,
     upto: Vec<(Outbox, Option<EntryId>)>,
@@ -61,7 +61,7 @@ struct Batch {
 
 impl Batch {
     fn rows(&self) -> u64 {
-        (self.jobs.len() + self.events.len()) as u64
+        self.jobs.iter().map(Outgoing::count).sum::<u64>() + self.events.len() as u64
     }
 }
 

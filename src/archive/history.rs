@@ -49,9 +49,10 @@ impl Sink {
             on!(&self.pool, pool => {
                 let mut query = QueryBuilder::new("SELECT finished_at, id, job FROM ranq_jobs WHERE prefix = ");
                 query.push_bind(&self.prefix).push(" AND queue = ").push_bind(queue.as_str());
-                if let Some(state) = filter.state {
-                    query.push(" AND state = ").push_bind(state.name());
-                }
+                match filter.state {
+                    Some(state) => query.push(" AND state = ").push_bind(state.name()),
+                    None => query.push(" AND state <> 'withdrawn'"),
+                };
                 if let Some(text) = &filter.error {
                     let position = match &self.pool {
                         Pool::Sqlite(_) => " AND instr(error, ",

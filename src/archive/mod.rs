@@ -38,7 +38,7 @@ use crate::db::{Db, Keyspace};
 use crate::error::{Error, Result};
 use crate::leaderboard::{MemberEvent, Origin};
 use crate::metrics::Metrics;
-use crate::queue::Finished;
+use crate::queue::Outgoing;
 use crate::types::{JobId, LeaderboardName, Limit, Member, QueueName, Timestamp};
 
 /// The archive of a service, if it has one. Clones share its connections.
@@ -94,15 +94,15 @@ impl Archive {
         self.parts()?.sink.ask(async { Ok(()) }).await
     }
 
-    /// Writes finished jobs, `at_once` in a statement and all or none; gives how many rows are new or newer than what was there.
-    async fn write(&self, finished: &[Finished], at_once: usize) -> Result<u64> {
-        let rows = row::rows(finished);
+    /// Writes what became of jobs, `at_once` in a statement and all or none; gives how many rows are new or newer than what was there.
+    async fn write(&self, outgoing: &[Outgoing], at_once: usize) -> Result<u64> {
+        let rows = row::rows(outgoing);
         if rows.is_empty() {
             return Ok(0);
         }
         let parts = self.parts()?;
         let written = parts.sink.write(&rows, at_once).await?;
-        parts.forget(finished).await?;
+        parts.forget(outgoing).await?;
         Ok(written)
     }
 

@@ -45,6 +45,8 @@ pub(super) struct Ageing {
     pub(super) time: &'static str,
     /// Units of the time in a millisecond.
     pub(super) per_ms: i64,
+    /// A further condition, of an index that has these rows alone.
+    pub(super) only: &'static str,
 }
 
 /// A table with what is known of members.
@@ -106,9 +108,10 @@ impl Sink {
                     let mut query = QueryBuilder::new(head);
                     query.push_bind(&self.prefix).push(" AND queue = ").push_bind(queue.as_str());
                     query.push(" AND finished_at < ").push_bind(what.before.as_millis());
-                    if let Some(state) = what.state {
-                        query.push(" AND state = ").push_bind(state.name());
-                    }
+                    match what.state {
+                        Some(state) => query.push(" AND state = ").push_bind(state.name()),
+                        None => query.push(" AND state <> 'withdrawn'"),
+                    };
                     query.push(" ORDER BY finished_at").push(tail).push(" RETURNING id");
                     query.build_query_scalar::<String>().fetch_all(pool).await
                 })
@@ -151,9 +154,10 @@ impl Sink {
 
     /// The names after `after` under which a table has rows; the first ones without it.
     pub(super) async fn names(&self, ageing: &Ageing, after: Option<&str>) -> Result<Vec<String>> {
-        let Ageing { table, names, .. } = ageing;
+        let Ageing { table, names, only, .. } = ageing;
         // A look into the index for each name, and not one at each row.
-        let next = |beyond: &str| format!("SELECT MIN({names}) FROM {table} WHERE prefix = $1 AND {names} {beyond}");
+        let next =
+            |beyond: &str| format!("SELECT MIN({names}) FROM {table} WHERE prefix = $1{only} AND {names} {beyond}");
         // A name may be empty.
         let first = if after.is_some() { "> $2" } else { ">= $2" };
         let text = format!(
@@ -172,12 +176,12 @@ impl Sink {
 
     /// Deletes some of the rows under these names that are older; gives how many.
     pub(super) async fn age_out(&self, ageing: &Ageing, names: &[String], before: Timestamp) -> Result<u64> {
-        let Ageing { table, names: column, time, per_ms } = ageing;
+        let Ageing { table, names: column, time, per_ms, only } = ageing;
         let (head, tail) = self.deletion(table);
         self.ask(async {
             on!(&self.pool, pool => {
                 let mut query = QueryBuilder::new(head);
-                query.push_bind(&self.prefix).push(format!(" AND {column} IN ("));
+                query.push_bind(&self.prefix).push(format!("{only} AND {column} IN ("));
                 let mut list = query.separated(", ");
                 for name in names {
                     list.push_bind(name);

@@ -9,7 +9,7 @@ use super::Parts;
 use super::sink::read_job;
 use super::store::{Aside, Look, READ_LASTS};
 use crate::error::Result;
-use crate::queue::Finished;
+use crate::queue::{News, Outgoing, Withdrawn};
 use crate::types::{JobId, QueueName, Raw};
 
 /// How long it is kept that there is nothing, at most.
@@ -113,10 +113,13 @@ impl Parts {
 
     /// Forgets what was read of jobs that were written anew. Who reads at the moment may have read what was there before, and keeps
     /// nothing.
-    pub(super) async fn forget(&self, finished: &[Finished]) -> Result<()> {
+    pub(super) async fn forget(&self, outgoing: &[Outgoing]) -> Result<()> {
         let mut by_queue: BTreeMap<&QueueName, Vec<&JobId>> = BTreeMap::new();
-        for job in finished.iter().filter_map(|finished| finished.job.as_ref().ok()) {
-            by_queue.entry(&job.queue).or_default().push(&job.id);
+        for news in outgoing.iter().filter_map(|outgoing| outgoing.news.as_ref().ok()) {
+            match news {
+                News::Finished(job) => by_queue.entry(&job.queue).or_default().push(&job.id),
+                News::Withdrawn(Withdrawn { queue, ids, .. }) => by_queue.entry(queue).or_default().extend(ids),
+            }
         }
         for (queue, ids) in by_queue {
             self.forget_jobs(queue, &ids).await?;

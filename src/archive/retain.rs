@@ -12,10 +12,15 @@ use crate::task::{Again, Report, Task};
 use crate::types::{Clock, Timestamp};
 
 /// The tables that rows leave by their age. How closed periods ended is none of them.
-const AGEING: [Ageing; 2] = [
-    Ageing { table: "ranq_jobs", names: "queue", time: "finished_at", per_ms: 1 },
-    Ageing { table: "ranq_history", names: "leaderboard", time: "at_us", per_ms: 1000 },
+const AGEING: [Ageing; 3] = [
+    // First, since it is the one without a setting.
+    Ageing { table: "ranq_jobs", names: "queue", time: "finished_at", per_ms: 1, only: " AND state = 'withdrawn'" },
+    Ageing { table: "ranq_jobs", names: "queue", time: "finished_at", per_ms: 1, only: "" },
+    Ageing { table: "ranq_history", names: "leaderboard", time: "at_us", per_ms: 1000, only: "" },
 ];
+
+/// How long it is known that a job was deleted: no instance stands still for so long in the midst of writing.
+const WITHDRAWN_LASTS: Duration = Duration::from_secs(3600);
 
 /// How long the turn of an instance that has gone lasts at most.
 const TURN_LASTS: Duration = Duration::from_secs(15);
@@ -27,7 +32,8 @@ pub struct Retain {
     archive: Archive,
     metrics: Metrics,
     clock: Clock,
-    kept: Duration,
+    /// For ever without one.
+    kept: Option<Duration>,
     /// The name of this instance among those that take turns.
     me: String,
     at: RefCell<Place>,
@@ -42,14 +48,21 @@ struct Place {
 }
 
 impl Retain {
-    /// The task for this archive, of which rows are kept so long.
-    pub fn new(archive: Archive, kept: Duration, clock: Clock, metrics: Metrics) -> Self {
+    /// The task for this archive, of which rows are kept so long, for ever without one.
+    pub fn new(archive: Archive, kept: Option<Duration>, clock: Clock, metrics: Metrics) -> Self {
         let me = format!("{:016x}", fastrand::u64(..));
         Self { archive, metrics, clock, kept, me, at: RefCell::default() }
     }
 
-    fn before(&self) -> Timestamp {
-        let kept = i64::try_from(self.kept.as_millis()).unwrap_or(i64::MAX);
+    /// What is looked through next, and before which time its rows are old; nothing at the end.
+    fn ageing(&self, place: &Place) -> Option<(&'static Ageing, Timestamp)> {
+        let ageing = AGEING.get(place.table)?;
+        let kept = if place.table == 0 { WITHDRAWN_LASTS } else { self.kept? };
+        Some((ageing, self.before(kept)))
+    }
+
+    fn before(&self, kept: Duration) -> Timestamp {
+        let kept = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
         Timestamp::from_millis((self.clock.estimate_us() / 1000).saturating_sub(kept))
     }
 }
@@ -63,15 +76,16 @@ impl Task for Retain {
             return Ok(Report { done: 0, again: Again::AfterTick });
         }
         let mut at = self.at.borrow().clone();
-        let Some(ageing) = AGEING.get(at.table) else {
+        let Some((ageing, before)) = self.ageing(&at) else {
             self.at.take();
             return Ok(Report { done: 0, again: Again::AfterTick });
         };
         let sink = &self.archive.parts()?.sink;
         let names = sink.names(ageing, at.after.as_deref()).await?;
         let began = Instant::now();
-        let done = if names.is_empty() { 0 } else { sink.age_out(ageing, &names, self.before()).await? };
-        self.metrics.archive_purged(done);
+        let done = if names.is_empty() { 0 } else { sink.age_out(ageing, &names, before).await? };
+        // What was deleted before has been counted.
+        self.metrics.archive_purged(if at.table == 0 { 0 } else { done });
         if done >= ROWS_AT_ONCE as u64 {
             tokio::time::sleep(began.elapsed().min(LONGEST_PAUSE)).await;
             return Ok(Report { done, again: Again::Now });

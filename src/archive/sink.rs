@@ -170,7 +170,8 @@ impl Sink {
     }
 
     pub(super) async fn job(&self, queue: &QueueName, id: &JobId) -> Result<Option<Raw>> {
-        const JOB: &str = "SELECT job FROM ranq_jobs WHERE prefix = $1 AND queue = $2 AND id = $3";
+        const JOB: &str =
+            "SELECT job FROM ranq_jobs WHERE prefix = $1 AND queue = $2 AND id = $3 AND state <> 'withdrawn'";
         let text: Option<String> = self
             .ask(async {
                 on!(&self.pool, pool => {

@@ -116,7 +116,7 @@ struct Settings {
     /// Requests of one address without a valid token [default: no limit].
     #[arg(long, value_name = "LIMIT/TIME")]
     peer_limit: Option<String>,
-    /// Where finished jobs, scores and periods are kept: none, sqlite, sqlite:PATH or postgres://… [default: none]. With a password better set by RANQ_ARCHIVE_URL.
+    /// Where finished jobs, scores and periods are kept: auto (sqlite with the private Redis, else none), none, sqlite, sqlite:PATH or postgres://… [default: auto]. With a password better set by RANQ_ARCHIVE_URL.
     #[arg(long, value_name = "URL")]
     archive_url: Option<SecretString>,
     /// Jobs written to the archive at once [default: 500].

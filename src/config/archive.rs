@@ -44,16 +44,19 @@ pub enum WhenFull {
     DropOldest,
 }
 
-/// The file of `sqlite` alone.
+/// The file of `auto` and of `sqlite` alone.
 const DEFAULT_FILE: &str = "archive.db";
 
-/// Reads the place of an archive. A path stands within `directory`, where there is one.
+/// Reads the place of an archive. `directory` is that of the private Redis, where there is one: paths stand within it, and there is an
+/// archive by itself.
 pub(super) fn parse_archive(text: &str, directory: Option<&Path>) -> Result<Option<ArchiveTarget>, String> {
-    if text == "none" {
-        return Ok(None);
-    }
-    if text == "sqlite" {
-        return Ok(Some(ArchiveTarget::Sqlite(directory.unwrap_or(Path::new("")).join(DEFAULT_FILE))));
+    match text {
+        "none" => return Ok(None),
+        "auto" => return Ok(directory.map(|directory| ArchiveTarget::Sqlite(directory.join(DEFAULT_FILE)))),
+        "sqlite" => {
+            return Ok(Some(ArchiveTarget::Sqlite(directory.unwrap_or(Path::new("")).join(DEFAULT_FILE))));
+        }
+        _ => {}
     }
     if let Some(path) = text.strip_prefix("sqlite:") {
         let path = path.strip_prefix("//").unwrap_or(path);
@@ -68,7 +71,7 @@ pub(super) fn parse_archive(text: &str, directory: Option<&Path>) -> Result<Opti
     if is_url && PgConnectOptions::from_str(text).is_ok() {
         return Ok(Some(ArchiveTarget::Postgres(SecretString::from(text.to_owned()))));
     }
-    Err("must be none, sqlite, sqlite:PATH or postgres://[user:password@]host[:port]/database".to_owned())
+    Err("must be auto, none, sqlite, sqlite:PATH or postgres://[user:password@]host[:port]/database".to_owned())
 }
 
 pub(super) fn parse_when_full(text: &str) -> Result<WhenFull, String> {
@@ -91,6 +94,8 @@ mod tests {
             other => panic!("{text}: {other:?}"),
         };
         assert!(matches!(parse_archive("none", None), Ok(None)));
+        assert!(matches!(parse_archive("auto", None), Ok(None)), "which instances there are is not known");
+        assert_eq!(file("auto", Some(data)), Path::new("/data/archive.db"));
         assert_eq!(file("sqlite", Some(data)), Path::new("/data/archive.db"));
         assert_eq!(file("sqlite", None), Path::new("archive.db"));
         assert_eq!(file("sqlite:jobs.db", Some(data)), Path::new("/data/jobs.db"));

@@ -333,7 +333,7 @@ pub async fn get_job(
     }
     let (mut response, status) = match job {
         Ok(job) => (tagged(&request, &job)?, "ranq; hit"),
-        Err(Error::NoJob { .. }) => {
+        Err(Error::NoJob { .. }) if !queues.is_withdrawn(&at.queue, &at.id).await? => {
             let archived = archive.job(&at.queue, &at.id).await?;
             let status = match archived.source {
                 Source::Cache => "ranq; hit; detail=archived",

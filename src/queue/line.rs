@@ -46,7 +46,7 @@ pub struct Queue {
     /// What scripts need of the settings.
     pub(super) policy: Vec<u8>,
     /// Its keys on the way to the archive, where there is one.
-    pub(super) archive_keys: Option<[String; 2]>,
+    pub(super) archive_keys: Option<[String; 3]>,
 }
 
 /// The names of a queue's keys, as scripts take them.
@@ -54,8 +54,8 @@ pub struct Queue {
 pub(super) struct Keys(Vec<String>);
 
 /// The keys of what is on its way from a queue to the archive, which scripts take behind all others.
-pub(super) fn archive_keys(keyspace: &Keyspace, name: &QueueName) -> [String; 2] {
-    [keyspace.tagged(TAG, name.as_str(), "to_archive"), keyspace.tagged(TAG, name.as_str(), "unarchived")]
+pub(super) fn archive_keys(keyspace: &Keyspace, name: &QueueName) -> [String; 3] {
+    ["withdrawn", "to_archive", "unarchived"].map(|key| keyspace.tagged(TAG, name.as_str(), key))
 }
 
 impl Keys {
@@ -146,5 +146,6 @@ fn policy(keyspace: &Keyspace, name: &QueueName, settings: &Settings, outbox: Op
         .flag(keys.is_some_and(|keys| keys.fair))
         .number(outbox.map(|outbox| outbox.most))
         .flag(outbox.is_some_and(Outbox::drops_oldest))
+        .flag(!settings.is_archived())
         .bytes()
 }

@@ -31,7 +31,7 @@ pub use self::job::{
     cut_error,
 };
 pub use self::line::Queue;
-pub use self::outbox::{Finished, Left, Outbox};
+pub use self::outbox::{Left, News, Outbox, Outgoing, Withdrawn};
 pub use self::reads::{JobPage, ListPlace, Worker};
 pub use self::schedule::{NewSchedule, Schedule};
 pub use self::settings::{

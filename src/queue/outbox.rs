@@ -7,7 +7,7 @@ use super::job::Job;
 use super::{Queues, record};
 use crate::config::WhenFull;
 use crate::error::Result;
-use crate::types::{EntryId, QueueName};
+use crate::types::{EntryId, JobId, QueueName, Timestamp};
 
 /// How many finished jobs of a queue may be on their way, and what gives way beyond.
 #[derive(Debug, Clone, Copy)]
@@ -27,15 +27,45 @@ impl Outbox {
     }
 }
 
-/// A finished job on its way to the archive.
+/// An entry on its way to the archive.
 #[derive(Debug)]
-pub struct Finished {
-    /// Its entry.
+pub struct Outgoing {
+    /// Its id.
     pub entry: EntryId,
-    /// The job as it finished; an error where its record cannot be read.
-    pub job: Result<Job>,
+    /// What has happened; an error where its record cannot be read.
+    pub news: Result<News>,
     /// The size of the record.
     pub bytes: usize,
+}
+
+/// What the archive is to know.
+#[derive(Debug)]
+pub enum News {
+    /// A job as it finished.
+    Finished(Box<Job>),
+    /// Finished jobs that were deleted.
+    Withdrawn(Withdrawn),
+}
+
+/// Finished jobs that were deleted by hand.
+#[derive(Debug)]
+pub struct Withdrawn {
+    /// Of this queue.
+    pub queue: QueueName,
+    /// When.
+    pub at: Timestamp,
+    /// Which.
+    pub ids: Vec<JobId>,
+}
+
+impl Outgoing {
+    /// How many jobs it is about.
+    pub fn count(&self) -> u64 {
+        match &self.news {
+            Ok(News::Withdrawn(withdrawn)) => withdrawn.ids.len() as u64,
+            Ok(News::Finished(_)) | Err(_) => 1,
+        }
+    }
 }
 
 /// What is left in an outbox.
@@ -79,7 +109,7 @@ impl Queues {
         Ok(names)
     }
 
-    /// The oldest finished jobs of a queue that are to be archived, behind an entry where one is given; and whether there may be more:
+    /// The oldest of what the archive is to know of a queue, behind an entry where one is given; and whether there may be more:
     /// many, or large ones, come in several calls.
     ///
     /// # Errors
@@ -90,15 +120,28 @@ impl Queues {
         name: &QueueName,
         behind: Option<EntryId>,
         most: u64,
-    ) -> Result<(Vec<Finished>, bool)> {
+    ) -> Result<(Vec<Outgoing>, bool)> {
         let from = behind.map(EntryId::next).unwrap_or_default();
         let (entries, has_more) = self.store.to_archive(name, from, most).await?;
-        let finished = entries.into_iter().map(|(entry, id, record)| Finished {
+        let outgoing = entries.into_iter().map(|(entry, id, record)| Outgoing {
             entry,
             bytes: record.len(),
-            job: record::read(name, id, &record, false),
+            news: if id.is_empty() {
+                record::read_withdrawn(name, &record).map(News::Withdrawn)
+            } else {
+                record::read(name, id, &record, false).map(|job| News::Finished(Box::new(job)))
+            },
         });
-        Ok((finished.collect(), has_more))
+        Ok((outgoing.collect(), has_more))
+    }
+
+    /// Whether a finished job that is not here any more was deleted: then it has left the archive, or is about to.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn is_withdrawn(&self, name: &QueueName, id: &JobId) -> Result<bool> {
+        self.store.is_withdrawn(name, id).await
     }
 
     /// Takes out what has been archived, up to an entry; jobs that waited for room take its place.

@@ -7,6 +7,7 @@ use rmp::Marker;
 use rmp::encode::{write_nil, write_str, write_uint};
 
 use super::job::{AttemptError, Job, NewJob, OnDuplicate, Start, State, Unique, UniqueUntil};
+use super::outbox::Withdrawn;
 use crate::error::{Error, Result};
 use crate::types::{JobId, JobKey, LeaseToken, QueueName, Raw, Timestamp};
 
@@ -250,6 +251,17 @@ pub(super) fn read(queue: &QueueName, id: String, record: &[u8], with_lease: boo
         duplicate: false,
         ready_at,
     })
+}
+
+/// Reads which jobs of a queue are to leave the archive.
+pub(super) fn read_withdrawn(queue: &QueueName, record: &[u8]) -> Result<Withdrawn> {
+    let mut reader = Reader(record);
+    let at = reader.time()?.ok_or_else(unreadable)?;
+    let mut ids = Vec::new();
+    while !reader.0.is_empty() {
+        ids.push(reader.named()?.ok_or_else(unreadable)?);
+    }
+    Ok(Withdrawn { queue: queue.clone(), at, ids })
 }
 
 /// The definition of a stored schedule, and when it was created.

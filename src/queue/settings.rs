@@ -106,6 +106,9 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 9_007_199_254_740_991_u64)]
     pub dead_retention_count: Option<u64>,
+    /// Whether finished jobs go to the archive, if the service has one; absent for yes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive: Option<bool>,
     /// Leases out at once, over all workers; `null` for as many as there are.
     #[schema(minimum = 1, maximum = 1_000_000)]
     pub max_concurrency: Option<u32>,
@@ -135,6 +138,7 @@ impl Default for Settings {
             dead_retention_ms: 30 * 24 * 3600 * 1000,
             retention_count: None,
             dead_retention_count: None,
+            archive: None,
             max_concurrency: None,
             rate_limit: None,
             keys: None,
@@ -145,6 +149,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Whether finished jobs go to the archive, if there is one.
+    pub fn is_archived(&self) -> bool {
+        self.archive.unwrap_or(true)
+    }
+
     /// Every rule that the settings break.
     pub fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();

@@ -7,6 +7,7 @@ mod periods;
 mod purge;
 mod reads;
 mod scores;
+mod withdrawn;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};

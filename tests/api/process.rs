@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::support::{Process, client_builder, eventually, is_alive};
+use crate::support::{OwnRedis, Process, TestApp, client_builder, eventually, is_alive};
 
 /// The process of the Redis that keeps its data in `directory`.
 fn redis_pid(directory: &TempDir) -> i32 {
@@ -30,6 +30,32 @@ async fn a_killed_service_takes_its_redis_along_and_keeps_its_data() {
 
     let service = Process::spawn(directory.path()).await;
     assert_eq!(service.get("/v1/leaderboards/race/members/alice").await["score"], 5);
+}
+
+#[tokio::test]
+async fn a_service_has_an_archive_beside_its_private_redis_by_itself() {
+    const HISTORY: &str = "/v1/leaderboards/race/members/alice/history";
+    let directory = TempDir::new().expect("a directory");
+    let scores = async |service: &Process| {
+        let history = service.get(HISTORY).await;
+        history["history"].as_array().map(Vec::len).filter(|count| *count > 0)
+    };
+    let service = Process::spawn(directory.path()).await;
+    service.submit("race", "alice", 5).await;
+    eventually("it is archived", async || scores(&service).await).await;
+    assert!(directory.path().join("archive.db").is_file());
+    drop(service);
+    // The archive has it whatever becomes of Redis.
+    std::fs::remove_dir_all(directory.path().join("redis")).expect("its data goes");
+    let service = Process::spawn(directory.path()).await;
+    assert_eq!(scores(&service).await, Some(1));
+    drop(service);
+
+    let without = TestApp::with().data_dir(directory.path()).set("archive_url", "none").spawn().await;
+    without.get(HISTORY).await.fails_with(409, "archive-off");
+    let redis = OwnRedis::spawn().await;
+    let of_many = TestApp::with().redis_url(&redis.url()).set("archive_url", "auto").spawn().await;
+    of_many.get(HISTORY).await.fails_with(409, "archive-off");
 }
 
 #[tokio::test]

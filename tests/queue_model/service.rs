@@ -109,6 +109,8 @@ impl Instance {
             ("RANQ_THREADS", "1"),
             ("RANQ_SHUTDOWN_TIMEOUT_MS", "1000"),
             ("RANQ_KEY_PREFIX", KEY_PREFIX),
+            // What has left the queue is gone.
+            ("RANQ_ARCHIVE_URL", "none"),
             ("RANQ_REDIS_TIMEOUT_MS", &REDIS_TIMEOUT.as_millis().to_string()),
         ];
         let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));

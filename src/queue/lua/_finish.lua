@@ -1,6 +1,7 @@
 -- Part: how jobs end, and how attempts fail.
 local LONGEST_ERRORS = 10
 local finished = {}
+local is_archived = archive_most and not is_kept_out
 
 local function lock_ends(job)
   local _, _, lasts = cmsgpack.unpack(job[TAIL])
@@ -27,9 +28,9 @@ local function finish(id, job, state, set)
   free_slot(job)
   if has(job, EXPIRES) and job[ATTEMPT] == 0 then redis.call('ZREM', EXPIRING, id) end
   local record = seal(job)
-  if archive_most then send_to_archive(id, record, now, archive_most, drops_oldest) end
+  if is_archived then send_to_archive(id, record, now, archive_most, drops_oldest) end
   -- Where none may be lost on the way to the archive, it can be read here until it is there.
-  if score + kept_ms <= now and (drops_oldest or not archive_most) then
+  if score + kept_ms <= now and (drops_oldest or not is_archived) then
     redis.call('HDEL', JOBS, id)
   else
     redis.call('HSET', JOBS, id, record)

@@ -19,4 +19,4 @@ end
 
 -- Without settings a script may not use these.
 local name, channel, retention, dead_retention, max_concurrency, rate_limit, rate_per, keyed, key_max, key_rate,
-  key_per, fair, archive_most, drops_oldest = cmsgpack.unpack(ARGV[3] or "")
+  key_per, fair, archive_most, drops_oldest, is_kept_out = cmsgpack.unpack(ARGV[3] or "")

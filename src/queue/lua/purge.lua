@@ -1,4 +1,4 @@
--- Deletes some of the jobs of a state.
+-- Deletes some of the jobs of a state. Finished ones leave the archive, too.
 --   KEYS  1 to 30 the keys of the queue
 --   ARGV  1 now µs ('' = server time)  2 version  3 settings  4 ''  5 number of the KEY with the state's ZSET, or 21 for what is
 --         ready  6 how many at most
@@ -15,6 +15,8 @@ end
 if which ~= READY then
   local ids = redis.call('ZRANGE', KEYS[which], 0, most - 1)
   local removed = remove_from(KEYS[which], ids)
+  -- What is scheduled has not finished, or goes on: that it was dead before stays as it is.
+  if archive_most and KEYS[which] ~= SCHEDULED then withdraw(ids, now) end
   return ended(removed, #ids == most and 1 or 0)
 end
 -- The lines of keys first.

@@ -5,7 +5,7 @@ use crate::db::{Effect, Reply};
 use crate::error::{Error, Result};
 use crate::queue::line::{Keys, archive_keys};
 use crate::queue::outbox::Left;
-use crate::types::{EntryId, QueueName};
+use crate::types::{EntryId, JobId, QueueName};
 
 /// Deleted queues that are looked at in one go.
 const DELETED: u64 = 100;
@@ -45,7 +45,7 @@ impl QueueStore {
         from: EntryId,
         most: u64,
     ) -> Result<(Vec<(EntryId, String, Vec<u8>)>, bool)> {
-        let [on_their_way, _] = archive_keys(&self.keyspace, name);
+        let [_, on_their_way, _] = archive_keys(&self.keyspace, name);
         let call = TO_ARCHIVE.keys(&[on_their_way]).number(most).arg(from.to_string());
         let mut reply = Reply::of(call.run(&self.db).await?)?;
         reply.text()?;
@@ -57,11 +57,19 @@ impl QueueStore {
         Ok((entries, has_more))
     }
 
+    /// Whether a finished job was deleted, and may not have left the archive yet.
+    pub(in crate::queue) async fn is_withdrawn(&self, name: &QueueName, id: &JobId) -> Result<bool> {
+        let [withdrawn, _, _] = archive_keys(&self.keyspace, name);
+        let mut command = redis::cmd("ZSCORE");
+        command.arg(withdrawn).arg(id.as_str());
+        Ok(self.db.run(&command, "is_withdrawn", Effect::Read).await? != redis::Value::Nil)
+    }
+
     /// Takes out entries before `stays`; gives what is left, and whether the queue is there.
     pub(in crate::queue) async fn archived(&self, name: &QueueName, stays: EntryId) -> Result<(Left, bool)> {
         let keys = Keys::of(&self.keyspace, name);
-        let [on_their_way, wait] = archive_keys(&self.keyspace, name);
-        let keys = [keys.named("queue"), keys.named("jobs"), &on_their_way, &wait];
+        let [withdrawn, on_their_way, wait] = archive_keys(&self.keyspace, name);
+        let keys = [keys.named("queue"), keys.named("jobs"), &on_their_way, &wait, &withdrawn];
         let room = self.outbox.map_or(0, |outbox| outbox.most);
         let mut reply = Reply::of(ARCHIVED.keys(&keys).arg(stays.to_string()).number(room).run(&self.db).await?)?;
         reply.text()?;

@@ -86,9 +86,10 @@ impl QueueStore {
             .number(acks as u64)
             .number(callers.len() as u64);
         let flag = |holds: bool| if holds { "1" } else { "" };
+        let outbox = self.outbox.filter(|_| queue.settings.is_archived());
         call = call
-            .arg(self.outbox.map_or(String::new(), |outbox| outbox.most.to_string()))
-            .arg(flag(self.outbox.is_some_and(Outbox::drops_oldest)));
+            .arg(outbox.map_or(String::new(), |outbox| outbox.most.to_string()))
+            .arg(flag(outbox.is_some_and(Outbox::drops_oldest)));
         for caller in callers {
             for ack in &caller.acks {
                 let result = ack.result.as_ref().map_or("", Raw::as_str);

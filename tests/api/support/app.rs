@@ -124,6 +124,8 @@ impl TestApp {
             ("data_dir", directory.to_str().expect("a UTF-8 path").to_owned()),
             ("threads", "2".to_owned()),
             ("shutdown_timeout_ms", "1000".to_owned()),
+            // What is about it says so.
+            ("archive_url", "none".to_owned()),
             // A busy machine is not what a test is about.
             ("redis_timeout_ms", "5000".to_owned()),
         ]);
