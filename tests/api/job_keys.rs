@@ -379,6 +379,17 @@ async fn a_job_that_expires_as_a_slot_of_its_key_comes_back_moves_no_other_forwa
 }
 
 #[tokio::test]
+async fn a_turn_that_comes_back_with_a_slot_keeps_its_place_though_a_job_joins_the_line() {
+    let app = keyed(json!({"max_concurrency": 2, "fair": true})).await;
+    enqueue(&app, &["a1", "a2", "a3"]).await;
+    assert_names(&lease(&app).await, &["a1", "a2"]);
+    enqueue(&app, &["-1"]).await;
+    // Both leases run out, and their jobs stand in line again, behind the one that waited.
+    app.advance(Duration::from_secs(30));
+    assert_names(&lease(&app).await, &["a3", "-1", "a1"]);
+}
+
+#[tokio::test]
 async fn one_look_finds_a_job_behind_a_crowd_whose_key_is_taken() {
     let app = keyed(strict()).await;
     a_crowd_and_a_few(&app).await;

@@ -11,10 +11,8 @@ local function take_turn_away(id, job)
   redis.call('ZREM', LINES, member)
   if fair then return end
   -- The turns of the first ones are those that are owed, or are about to come back to the front.
-  local owed, coming, last = tonumber(redis.call('HGET', KEYED, turns) or 0), 0, nil
-  for i, turn in ipairs(returned) do
-    if turn[1] == key and turn[2] == job[PRIORITY] then coming, last = coming + 1, i end
-  end
+  local owed = tonumber(redis.call('HGET', KEYED, turns) or 0)
+  local coming, last = count_returned(key, job[PRIORITY])
   -- Where keys took turns before, there is one for all that are left.
   local there = owed + coming + tonumber(redis.call('HGET', KEYED, 'n' .. job[PRIORITY] .. key) or 0)
   if there <= redis.call('ZLEXCOUNT', LINES, '[' .. from, '(' .. from .. ':') then return end

@@ -1,5 +1,4 @@
 -- Part: slots of keys, the turns that come back with them, and who is told.
-local returned = {}
 
 -- Puts the turns that have come back in front of their LISTs, those of the jobs that came first foremost.
 local function put_returned()
