@@ -390,6 +390,18 @@ async fn a_turn_that_comes_back_with_a_slot_keeps_its_place_though_a_job_joins_t
 }
 
 #[tokio::test]
+async fn a_job_that_is_cancelled_behind_one_whose_turn_came_back_leaves_it_that_turn() {
+    let app = keyed(json!({"max_concurrency": 1})).await;
+    enqueue(&app, &["a1", "a2", "a3"]).await;
+    let first = lease(&app).await;
+    assert_names(&first, &["a1"]);
+    // Both turns are held back, and one comes back with the slot.
+    app.ack(&first[0]).await.is(200);
+    app.delete("/v1/queues/work/jobs/a3").await.is(204);
+    assert_names(&lease(&app).await, &["a2"]);
+}
+
+#[tokio::test]
 async fn one_look_finds_a_job_behind_a_crowd_whose_key_is_taken() {
     let app = keyed(strict()).await;
     a_crowd_and_a_few(&app).await;

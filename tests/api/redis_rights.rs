@@ -145,7 +145,11 @@ async fn the_documented_rights_are_enough() {
     app.delete(format!("/v1/tokens/{id}")).await.is(204);
     app.get("/v1/audit").await.is(200);
     // What has finished.
-    let archived = async || (!app.get("/v1/queues/plain/history").await.is(200).jobs().is_empty()).then_some(());
+    app.enqueue("done", 1).await;
+    let leased = app.lease_one("done").await;
+    app.ack(&leased).await.is(200);
+    app.job("plain", "never").await.is(404);
+    let archived = async || (!app.get("/v1/queues/done/history").await.is(200).jobs().is_empty()).then_some(());
     eventually("what has finished is archived", archived).await;
     app.get("/v1/queues/plain/jobs/never").await.is(404);
     app.delete("/v1/queues/plain/history?before=2030-01-01T00:00:00Z").await.is(200);

@@ -3,6 +3,12 @@
 -- How far a LIST is searched from each end: a fraction of a millisecond.
 local SEARCH = 10000
 
+-- How many jobs of a key may start now.
+local function room_of(key)
+  if key_rate and redis.call('ZSCORE', PARKED, key) then return 0 end
+  return key_max and key_max - tonumber(redis.call('HGET', KEYED, 'r' .. key) or 0) or math.huge
+end
+
 -- Takes a job out of the line of its key, and its turn out of the LIST, if there is one for each job.
 local function take_turn_away(id, job)
   local key, list, turns = key_of(job), KEYS[READY + job[PRIORITY]], 'o' .. job[PRIORITY] .. key_of(job)
@@ -10,18 +16,17 @@ local function take_turn_away(id, job)
   local place = redis.call('ZLEXCOUNT', LINES, '[' .. from, '[' .. member)
   redis.call('ZREM', LINES, member)
   if fair then return end
-  -- The turns of the first ones are those that are owed, or are about to come back to the front.
-  local owed = tonumber(redis.call('HGET', KEYED, turns) or 0)
-  local coming, last = count_returned(key, job[PRIORITY])
+  local owed, coming, last = tonumber(redis.call('HGET', KEYED, turns) or 0), count_returned(key, job[PRIORITY])
+  local there = coming + tonumber(redis.call('HGET', KEYED, 'n' .. job[PRIORITY] .. key) or 0)
   -- Where keys took turns before, there is one for all that are left.
-  local there = owed + coming + tonumber(redis.call('HGET', KEYED, 'n' .. job[PRIORITY] .. key) or 0)
-  if there <= redis.call('ZLEXCOUNT', LINES, '[' .. from, '(' .. from .. ':') then return end
-  if place <= owed + coming then
-    if owed == 0 then
-      table.remove(returned, last)
-    elseif redis.call('HINCRBY', KEYED, turns, -1) == 0 then
-      redis.call('HDEL', KEYED, turns)
-    end
+  if owed + there <= redis.call('ZLEXCOUNT', LINES, '[' .. from, '(' .. from .. ':') then return end
+  -- The first ones have turns that have come back, as many as there is room for, the next ones those that are owed. Of both together
+  -- the owed one goes: else there might be none in the LIST for the room that there is.
+  if owed > 0 and place <= owed + math.min(math.max(room_of(key), coming), there) then
+    if redis.call('HINCRBY', KEYED, turns, -1) == 0 then redis.call('HDEL', KEYED, turns) end
+    return
+  elseif place <= coming then
+    table.remove(returned, last)
     return
   end
   local at = redis.call('LPOS', list, '\1' .. key, 'RANK', place - owed - coming, 'MAXLEN', SEARCH)
