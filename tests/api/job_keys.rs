@@ -402,6 +402,20 @@ async fn a_job_that_is_cancelled_behind_one_whose_turn_came_back_leaves_it_that_
 }
 
 #[tokio::test]
+async fn the_room_of_a_cancelled_job_goes_to_the_next_of_its_key_whatever_its_priority() {
+    let app = keyed(json!({"max_concurrency": 1})).await;
+    for (name, priority) in [("first", 9), ("second", 9), ("last", 0)] {
+        let job = json!({"payload": 1, "id": name, "key": "a", "priority": priority});
+        app.enqueue_job("work", job).await.is(201);
+    }
+    let first = lease(&app).await;
+    assert_names(&first, &["first"]);
+    app.ack(&first[0]).await.is(200);
+    app.delete("/v1/queues/work/jobs/second").await.is(204);
+    assert_names(&lease(&app).await, &["last"]);
+}
+
+#[tokio::test]
 async fn one_look_finds_a_job_behind_a_crowd_whose_key_is_taken() {
     let app = keyed(strict()).await;
     a_crowd_and_a_few(&app).await;

@@ -25,17 +25,18 @@ local function take_turn_away(id, job)
   if owed > 0 and place <= owed + math.min(math.max(room_of(key), coming), there) then
     if redis.call('HINCRBY', KEYED, turns, -1) == 0 then redis.call('HDEL', KEYED, turns) end
     return
-  elseif place <= coming then
-    table.remove(returned, last)
-    return
   end
-  local at = redis.call('LPOS', list, '\1' .. key, 'RANK', place - owed - coming, 'MAXLEN', SEARCH)
-  if at then
+  local at = place > coming and redis.call('LPOS', list, '\1' .. key, 'RANK', place - owed - coming, 'MAXLEN', SEARCH)
+  if place <= coming then
+    table.remove(returned, last)
+  elseif at then
     redis.call('LSET', list, at, '\2')
     redis.call('LREM', list, 1, '\2')
     local counted = 'n' .. job[PRIORITY] .. key
     if redis.call('HINCRBY', KEYED, counted, -1) <= 0 then redis.call('HDEL', KEYED, counted) end
   end
+  -- It may have been the one that had come back for the room that there is: now the next one does, of whatever priority.
+  if room_of(key) > 0 then return_turns(key, 1) end
 end
 
 -- Takes a job from where it waits.
