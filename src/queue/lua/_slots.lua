@@ -12,7 +12,7 @@ local function put_returned()
   end
   table.sort(returned, function(one, other) return one[3] > other[3] end)
   for _, turn in ipairs(returned) do push_turn(turn[1], turn[2], 'LPUSH') end
-  returned = {}
+  for i = #returned, 1, -1 do returned[i] = nil end
 end
 
 -- Gives back up to `most` turns that a key is owed; `put_returned` puts them in their places.
