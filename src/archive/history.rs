@@ -4,6 +4,7 @@ use futures_util::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 use sqlx::QueryBuilder;
 
+use super::row::IS_FINISHED;
 use super::sink::{Pool, Sink, on, read_job};
 use crate::error::Result;
 use crate::queue::State;
@@ -51,7 +52,7 @@ impl Sink {
                 query.push_bind(&self.prefix).push(" AND queue = ").push_bind(queue.as_str());
                 match filter.state {
                     Some(state) => query.push(" AND state = ").push_bind(state.name()),
-                    None => query.push(" AND state <> 'withdrawn'"),
+                    None => query.push(IS_FINISHED),
                 };
                 if let Some(text) = &filter.error {
                     let position = match &self.pool {

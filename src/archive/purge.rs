@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use sqlx::QueryBuilder;
 
 use super::Parts;
+use super::row::IS_FINISHED;
 use super::sink::{Pool, Sink, on};
 use crate::error::{Error, Result};
 use crate::queue::State;
@@ -45,8 +46,14 @@ pub(super) struct Ageing {
     pub(super) time: &'static str,
     /// Units of the time in a millisecond.
     pub(super) per_ms: i64,
-    /// A further condition, of an index that has these rows alone.
-    pub(super) only: &'static str,
+    /// A further condition, of an index that has these rows alone; and how long they are kept, whatever the settings say.
+    pub(super) only: Option<(&'static str, Duration)>,
+}
+
+impl Ageing {
+    fn condition(&self) -> &'static str {
+        self.only.map_or("", |(condition, _)| condition)
+    }
 }
 
 /// A table with what is known of members.
@@ -110,7 +117,7 @@ impl Sink {
                     query.push(" AND finished_at < ").push_bind(what.before.as_millis());
                     match what.state {
                         Some(state) => query.push(" AND state = ").push_bind(state.name()),
-                        None => query.push(" AND state <> 'withdrawn'"),
+                        None => query.push(IS_FINISHED),
                     };
                     query.push(" ORDER BY finished_at").push(tail).push(" RETURNING id");
                     query.build_query_scalar::<String>().fetch_all(pool).await
@@ -154,7 +161,8 @@ impl Sink {
 
     /// The names after `after` under which a table has rows; the first ones without it.
     pub(super) async fn names(&self, ageing: &Ageing, after: Option<&str>) -> Result<Vec<String>> {
-        let Ageing { table, names, only, .. } = ageing;
+        let Ageing { table, names, .. } = ageing;
+        let only = ageing.condition();
         // A look into the index for each name, and not one at each row.
         let next =
             |beyond: &str| format!("SELECT MIN({names}) FROM {table} WHERE prefix = $1{only} AND {names} {beyond}");
@@ -176,7 +184,8 @@ impl Sink {
 
     /// Deletes some of the rows under these names that are older; gives how many.
     pub(super) async fn age_out(&self, ageing: &Ageing, names: &[String], before: Timestamp) -> Result<u64> {
-        let Ageing { table, names: column, time, per_ms, only } = ageing;
+        let Ageing { table, names: column, time, per_ms, .. } = ageing;
+        let only = ageing.condition();
         let (head, tail) = self.deletion(table);
         self.ask(async {
             on!(&self.pool, pool => {

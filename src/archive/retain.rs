@@ -5,22 +5,28 @@ use std::time::{Duration, Instant};
 
 use super::Archive;
 use super::purge::{Ageing, NAMES_AT_ONCE, ROWS_AT_ONCE};
+use super::row::IS_WITHDRAWN;
 use super::store::Turn;
 use crate::error::Result;
 use crate::metrics::Metrics;
 use crate::task::{Again, Report, Task};
 use crate::types::{Clock, Timestamp};
 
-/// The tables that rows leave by their age. How closed periods ended is none of them.
-const AGEING: [Ageing; 3] = [
-    // First, since it is the one without a setting.
-    Ageing { table: "ranq_jobs", names: "queue", time: "finished_at", per_ms: 1, only: " AND state = 'withdrawn'" },
-    Ageing { table: "ranq_jobs", names: "queue", time: "finished_at", per_ms: 1, only: "" },
-    Ageing { table: "ranq_history", names: "leaderboard", time: "at_us", per_ms: 1000, only: "" },
-];
-
 /// How long it is known that a job was deleted: no instance stands still for so long in the midst of writing.
 const WITHDRAWN_LASTS: Duration = Duration::from_secs(3600);
+
+/// The tables that rows leave by their age. How closed periods ended is none of them. First what needs no setting.
+const AGEING: [Ageing; 3] = [
+    Ageing {
+        table: "ranq_jobs",
+        names: "queue",
+        time: "finished_at",
+        per_ms: 1,
+        only: Some((IS_WITHDRAWN, WITHDRAWN_LASTS)),
+    },
+    Ageing { table: "ranq_jobs", names: "queue", time: "finished_at", per_ms: 1, only: None },
+    Ageing { table: "ranq_history", names: "leaderboard", time: "at_us", per_ms: 1000, only: None },
+];
 
 /// How long the turn of an instance that has gone lasts at most.
 const TURN_LASTS: Duration = Duration::from_secs(15);
@@ -57,7 +63,7 @@ impl Retain {
     /// What is looked through next, and before which time its rows are old; nothing at the end.
     fn ageing(&self, place: &Place) -> Option<(&'static Ageing, Timestamp)> {
         let ageing = AGEING.get(place.table)?;
-        let kept = if place.table == 0 { WITHDRAWN_LASTS } else { self.kept? };
+        let kept = ageing.only.map(|(_, lasts)| lasts).or(self.kept)?;
         Some((ageing, self.before(kept)))
     }
 
@@ -84,8 +90,9 @@ impl Task for Retain {
         let names = sink.names(ageing, at.after.as_deref()).await?;
         let began = Instant::now();
         let done = if names.is_empty() { 0 } else { sink.age_out(ageing, &names, before).await? };
-        // What was deleted before has been counted.
-        self.metrics.archive_purged(if at.table == 0 { 0 } else { done });
+        if ageing.only.is_none() {
+            self.metrics.archive_purged(done);
+        }
         if done >= ROWS_AT_ONCE as u64 {
             tokio::time::sleep(began.elapsed().min(LONGEST_PAUSE)).await;
             return Ok(Report { done, again: Again::Now });

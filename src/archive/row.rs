@@ -60,7 +60,11 @@ impl Row {
 
 /// The state of a row that stands for a job that was deleted: it is no more than its version, so that no earlier end comes back, which may
 /// still be on its way through an instance that stood still.
-pub(super) const WITHDRAWN: &str = "withdrawn";
+const WITHDRAWN: &str = "withdrawn";
+/// The condition that a row stands for such a job, behind others. The index of migration 4 has these rows alone.
+pub(super) const IS_WITHDRAWN: &str = " AND state = 'withdrawn'";
+/// The condition that it does not: what readers see.
+pub(super) const IS_FINISHED: &str = " AND state <> 'withdrawn'";
 
 /// The rows of a batch, in the order of the table's key: of a job that stands in it twice the later one, since a statement may set a row
 /// once.

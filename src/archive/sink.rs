@@ -9,6 +9,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions as _, PgPool, QueryBuilder, SqlitePool};
 use tokio::sync::OnceCell;
 
+use super::row::IS_FINISHED;
 use super::{Row, migrate};
 use crate::config::ArchiveTarget;
 use crate::error::{Error, Result};
@@ -170,12 +171,11 @@ impl Sink {
     }
 
     pub(super) async fn job(&self, queue: &QueueName, id: &JobId) -> Result<Option<Raw>> {
-        const JOB: &str =
-            "SELECT job FROM ranq_jobs WHERE prefix = $1 AND queue = $2 AND id = $3 AND state <> 'withdrawn'";
+        const JOB: &str = "SELECT job FROM ranq_jobs WHERE prefix = $1 AND queue = $2 AND id = $3";
         let text: Option<String> = self
             .ask(async {
                 on!(&self.pool, pool => {
-                    let query = sqlx::query_scalar(JOB).bind(&self.prefix).bind(queue.as_str()).bind(id.as_str());
+                    let query = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("{JOB}{IS_FINISHED}"))).bind(&self.prefix).bind(queue.as_str()).bind(id.as_str());
                     query.fetch_optional(pool).await
                 })
             })
